@@ -1,0 +1,3 @@
+"""Iterative pretraining for interatomic potentials (IPIP) inside stock DP-GEN."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The steps of one iteration: one module each, of the same shape."""
