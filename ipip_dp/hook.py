@@ -1,1 +1,55 @@
-"""Placeholder."""
+"""Loaded by ``import dpdata`` (entry point group ``dpdata.plugins``).
+
+DP-GEN imports dpdata, so this is where the plugin gets its foot in the door. It
+registers this package's dpdata drivers, formats and data types, and a hook that
+runs when ``dpgen.generator.arginfo`` is imported; nothing else, and nothing heavy.
+
+A failure here must not break ``import dpdata``. It is logged, and DP-GEN then
+rejects the ``ipip`` key of param.json as an unknown key.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+def _extend_arginfo(arginfo: ModuleType) -> None:
+    """Add the ``ipip`` section to DP-GEN's schema, and the loop once run.py is loaded.
+
+    ``run_iter`` calls ``run_jdata_arginfo`` before anything else, when
+    ``dpgen.generator.run`` is complete under every way of starting DP-GEN, also as
+    ``__main__``; a hook on run.py itself would miss ``python -m dpgen.generator.run``.
+    """
+    original = arginfo.run_jdata_arginfo
+
+    @functools.wraps(original)
+    def run_jdata_arginfo() -> Any:
+        from ipip_dp import loop, params
+
+        for name in ("dpgen.generator.run", "__main__"):
+            module = sys.modules.get(name)
+            if module is not None and hasattr(module, "run_iter") and hasattr(module, "make_train"):
+                loop.install(module)
+        argument = original()
+        argument.extend_subfields([params.ipip_argument(optional=True)])
+        return argument
+
+    arginfo.run_jdata_arginfo = run_jdata_arginfo
+
+
+try:
+    import wrapt
+
+    from ipip_dp import labelers as labelers  # registers drivers and formats
+    from ipip_dp import provenance
+
+    provenance.register()
+    wrapt.register_post_import_hook(_extend_arginfo, "dpgen.generator.arginfo")
+except Exception:  # see the module's docstring: dpdata must still import
+    logging.getLogger(__name__).exception("ipip-dp could not be loaded; DP-GEN will not know the 'ipip' section")

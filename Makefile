@@ -1,0 +1,33 @@
+# make demo: the whole thing on real input, ten minutes on two cores. make test: the tests.
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export OMP_NUM_THREADS := 1
+export DP_INTRA_OP_PARALLELISM_THREADS := 1
+export DP_INTER_OP_PARALLELISM_THREADS := 1
+export TF_CPP_MIN_LOG_LEVEL := 3
+
+.PHONY: install demo clean-demo test bench
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	@(while sleep 20; do echo "... still installing"; done) & heartbeat=$$!; \
+	trap "kill $$heartbeat" EXIT; \
+	.venv/bin/python -m pip install -e ".[cpu,torch,chgnet,xtb,dev]"
+	touch $@
+
+demo: install
+	.venv/bin/python examples/demo.py demo
+
+clean-demo:
+	rm -rf demo
+
+test: install
+	ruff check ipip_dp tests
+	ruff format --check ipip_dp tests
+	mypy
+	pytest
+
+bench: install
+	.venv/bin/python tests/benchmarks/pool.py

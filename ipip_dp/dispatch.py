@@ -1,0 +1,196 @@
+"""Submit commands through DP-GEN's dpdispatcher, to the machine sections of machine.json."""
+
+from __future__ import annotations
+
+import functools
+import shlex
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ipip_dp.errors import IpipError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ipip_dp.selection import Gate
+
+# Section of machine.json -> the section of stock DP-GEN that stands in for it.
+# Whatever runs DeePMD-kit goes to ipip_pretrain, whatever runs the teacher to ipip_label.
+FALLBACK = {"ipip_pretrain": "train", "ipip_label": "model_devi"}
+
+LOG = "ipip.log"  # in every task folder
+HEARTBEAT = 20.0  # seconds between two signs of life
+
+
+def section(mdata: dict[str, Any], name: str) -> dict[str, Any]:
+    """The machine section ``name``, or the one it falls back to.
+
+    Raises
+    ------
+    IpipError
+        If neither is in machine.json, or it lacks ``machine`` or ``resources``.
+    """
+    for key in (name, FALLBACK[name]):
+        if key in mdata:
+            value = mdata[key][0] if isinstance(mdata[key], list) else mdata[key]
+            missing = [part for part in ("machine", "resources") if part not in value]
+            if missing:
+                raise IpipError(f"machine.json: {key} lacks {' and '.join(missing)}")
+            return value
+    raise IpipError(f"machine.json: section {name} is missing, and so is {FALLBACK[name]}, which would stand in for it")
+
+
+def dp_command(mdata: dict[str, Any]) -> str:
+    """How DeePMD-kit is called on the pretraining machine: ``command`` of its section."""
+    return section(mdata, "ipip_pretrain").get("command", "dp")
+
+
+def workers(mdata: dict[str, Any]) -> int:
+    """How many processes a labelling job may use: ``cpu_per_node`` of its section."""
+    return max(1, int(section(mdata, "ipip_label")["resources"].get("cpu_per_node", 1)))
+
+
+def label_command(type_map: Sequence[str], gate: Gate, min_success: float) -> list[str]:
+    """The command that labels ``frames`` of a task folder into ``labels`` with ``labeler.json``."""
+    command = ["ipip", "label", "frames", "labels", "--labeler", "labeler.json", "--type-map", ",".join(type_map)]
+    command += ["--min-distance", str(gate.min_distance), "--max-force", str(gate.max_force)]
+    return [*command, "--min-success", str(min_success)]
+
+
+def submit(
+    mdata: dict[str, Any],
+    name: str,
+    work_path: Path,
+    tasks: Sequence[str],
+    command: Sequence[str],
+    *,
+    forward: Sequence[str] = (),
+    common: Sequence[str] = (),
+    backward: Sequence[str] = (),
+) -> None:
+    """Run ``command`` in every task folder below ``work_path``, and wait.
+
+    Parameters
+    ----------
+    mdata : dict
+        machine.json.
+    name : str
+        Machine section: ``ipip_pretrain`` or ``ipip_label``.
+    work_path : Path
+        Folder that holds the task folders, relative to the run folder.
+    tasks : sequence of str
+        Names of the task folders.
+    command : sequence of str
+        The command and its arguments; each is quoted for the shell.
+    forward, backward : sequence of str
+        Files of every task to send there and to fetch back.
+    common : sequence of str
+        Files below ``work_path`` that all tasks share.
+
+    Raises
+    ------
+    IpipError
+        If a job failed more often than dpdispatcher retries it; with what it said.
+    """
+    from dpgen.dispatcher.Dispatcher import make_submission
+
+    machine = section(mdata, name)
+    submission = make_submission(
+        machine["machine"],
+        machine["resources"],
+        commands=[shlex.join(command)],
+        work_path=str(work_path),
+        run_tasks=list(tasks),
+        group_size=machine["resources"].get("group_size", 1),
+        forward_common_files=list(common),
+        forward_files=list(forward),
+        backward_files=[*backward, LOG],
+        outlog=LOG,
+        errlog=LOG,
+    )
+    try:
+        submission.run_submission()
+    except RuntimeError as error:  # dpdispatcher's, when a job has failed too often
+        raise IpipError(
+            f"{shlex.join(command)} failed in {work_path}:\n{_last_words(work_path, tasks) or error}"
+        ) from error
+
+
+def _last_words(work_path: Path, tasks: Sequence[str]) -> str:
+    """What failing tasks said: the messages of our own command, or the ends of their logs."""
+    texts = [
+        (path, path.read_text(errors="replace"))
+        for path in (work_path / task / LOG for task in tasks)
+        if path.is_file()
+    ]
+    lines = [line for _, text in texts for line in text.splitlines() if line.startswith("ipip: ")]
+    if lines:
+        return "\n".join(dict.fromkeys(line.removeprefix("ipip: ") for line in lines))
+    return "\n".join(f"{path} ends with: {text.strip().splitlines()[-1]}" for path, text in texts if text.strip())
+
+
+@contextmanager
+def submissions(check_interval: float) -> Iterator[list[float]]:
+    """Let every submission made inside look at its jobs every ``check_interval`` seconds.
+
+    dpdispatcher's 30 s cannot be changed through DP-GEN, which calls
+    ``run_submission()`` without arguments. Jobs that failed in an earlier call of ``dpgen
+    run`` get their full number of tries again: the user has presumably mended something.
+
+    Yields
+    ------
+    list of float
+        Grows by the duration, in seconds, of each submission.
+    """
+    from dpdispatcher import Submission
+
+    original = Submission.run_submission
+    durations: list[float] = []
+
+    @functools.wraps(original)
+    def run_submission(self: Any, **options: Any) -> Any:
+        recover = self.try_recover_from_json
+
+        def recover_and_forgive() -> None:
+            recover()
+            for job in self.belonging_jobs:
+                job.fail_count = 0
+
+        self.try_recover_from_json = recover_and_forgive
+        start = time.monotonic()
+        finished = threading.Event()
+        threading.Thread(target=_report_progress, args=(self, start, finished), daemon=True).start()
+        try:
+            return original(self, **{"check_interval": check_interval, **options})
+        finally:
+            finished.set()
+            durations.append(time.monotonic() - start)
+
+    Submission.run_submission = run_submission
+    try:
+        yield durations
+    finally:
+        Submission.run_submission = original
+
+
+def _report_progress(submission: Any, start: float, finished: threading.Event) -> None:
+    """Log a sign of life of a submission every ``HEARTBEAT`` seconds.
+
+    The newest line of its tasks' logs is on this machine only while jobs run in place.
+    """
+    from dpdispatcher.dlog import dlog
+
+    folder = Path(submission.work_base)
+    logs = {folder / task.task_work_path / task.outlog for task in submission.belonging_tasks}
+    while not finished.wait(HEARTBEAT):
+        written = [path for path in logs if path.is_file()]
+        line = ""
+        if written:
+            newest = max(written, key=lambda path: path.stat().st_mtime)
+            words = newest.read_text(errors="replace").strip().splitlines()
+            line = f"; {newest}: {words[-1].strip()[-100:]}" if words else ""
+        seconds = time.monotonic() - start
+        dlog.info(f"ipip: {folder}: {len(submission.belonging_tasks)} tasks, {seconds:.0f} s{line}")

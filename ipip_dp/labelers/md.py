@@ -1,0 +1,122 @@
+"""The work behind ``ipip md``: MD from one structure, and labels for its frames."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ipip_dp import provenance, workdir
+from ipip_dp.errors import IpipError
+from ipip_dp.labelers.batch import PARTIAL, Failure, LabelSummary, label_groups, read_summary
+from ipip_dp.labelers.dynamics import MDSettings, run_md
+from ipip_dp.labelers.read import FrameGroup, read_frames
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ipip_dp.selection import Gate
+
+
+def md(
+    start: Path,
+    output: Path,
+    config: dict[str, Any],
+    *,
+    type_map: Sequence[str],
+    temperature: float,
+    timestep: float,
+    nsteps: int,
+    interval: int,
+    friction: float,
+    seed: int,
+    gate: Gate,
+    fmt: str = "auto",
+) -> LabelSummary:
+    """Run MD from a structure and label its frames: the work behind ``ipip md``.
+
+    A finished output is returned as it is; a finished trajectory is not run again.
+
+    Parameters
+    ----------
+    start : Path
+        File with one structure.
+    output : Path
+        Folder to make, in the dpdata format ``ipip/labels``, with ``md.json`` about the
+        trajectory. The frame a run stopped at is among the failures in ``failed.json``.
+    config : dict
+        Labeler section.
+    type_map : sequence of str
+        Elements, in the order of param.json.
+    temperature, timestep, nsteps, interval, friction, seed
+        See :class:`MDSettings`.
+    gate : Gate
+        Limits for frames and labels.
+    fmt : str
+        dpdata format of `start`; "auto" goes by its name.
+
+    Returns
+    -------
+    LabelSummary
+        No labelled frame is no error.
+
+    Raises
+    ------
+    IpipError
+        If `start` does not hold exactly one structure, the labeler cannot be set up, or
+        the output belongs to another run.
+    """
+    if nsteps < interval:
+        raise IpipError(f"nsteps {nsteps} is smaller than interval {interval}: the MD would give no frame")
+    settings = MDSettings(temperature, timestep, nsteps, interval, friction, seed)
+    groups = read_frames([start], type_map, fmt)
+    n_structures = sum(len(group.sources) for group in groups)
+    if n_structures != 1:
+        raise IpipError(f"{start} holds {n_structures} structures; MD starts from exactly one")
+    system = groups[0].system
+
+    report = output / "md.json"
+    run = {"start": str(start), **asdict(settings)}
+    if report.is_file():
+        found = json.loads(report.read_text())
+        if {key: found[key] for key in run} != run:
+            raise IpipError(f"{report} belongs to another MD run; choose another output folder or remove this one")
+    finished = read_summary(output)
+    if finished is not None:
+        return finished
+
+    saved = output / PARTIAL / "trajectory.npz"
+    if not saved.is_file():
+        trajectory = run_md(config, system, settings, type_map=type_map, gate=gate)
+        result = {"stopped": trajectory.stopped, "seconds_per_step": trajectory.seconds_per_step}
+        workdir.write_json(report, {**run, **result})
+        _save_coords(saved, trajectory.coords)
+    with np.load(saved, allow_pickle=False) as file:
+        coords = file["coords"]
+    stopped = json.loads(report.read_text())["stopped"]
+
+    frames = system[np.zeros(len(coords), dtype=int)]
+    frames.data["coords"] = coords
+    provenance.mark(frames, provenance.LabelSource.TEACHER, iteration=0)
+    steps = tuple((str(start), interval * (i + 1)) for i in range(len(coords)))
+    return label_groups(
+        [FrameGroup(frames, steps)] if len(coords) else [],
+        output,
+        config,
+        type_map=type_map,
+        gate=gate,
+        min_success=0.0,
+        failures=[Failure(str(start), interval * (len(coords) + 1), stopped)] if stopped else [],
+    )
+
+
+def _save_coords(path: Path, coords: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        np.savez(file, coords=coords)
+    os.replace(temporary, path)

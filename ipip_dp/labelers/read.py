@@ -1,0 +1,134 @@
+"""Read unlabelled frames from anything dpdata or ASE reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ipip_dp.errors import IpipError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import dpdata
+
+FORMATS = {
+    ".vasp": "vasp/poscar",
+    ".poscar": "vasp/poscar",
+    ".extxyz": "extxyz",
+    ".xyz": "extxyz",
+    ".traj": "ase/traj",
+    ".lammpstrj": "lammps/dump",
+}
+# Files of many frames of any composition, for which dpdata's own readers want labels.
+READ_BY_ASE = {"extxyz": "extxyz", "ase/traj": "traj"}
+
+
+@dataclass(frozen=True)
+class FrameGroup:
+    """Frames with the same atoms in the same order.
+
+    Parameters
+    ----------
+    system : dpdata.System
+        The frames.
+    sources : tuple of (str, int)
+        File or folder of every frame and its number in there.
+    """
+
+    system: dpdata.System
+    sources: tuple[tuple[str, int], ...]
+
+
+def read_frames(inputs: Sequence[Path], type_map: Sequence[str], fmt: str = "auto") -> list[FrameGroup]:
+    """Read frames and group those that have the same atoms in the same order.
+
+    Parameters
+    ----------
+    inputs : sequence of Path
+        Files, or folders that are searched for deepmd/npy systems.
+    type_map : sequence of str
+        Elements, in the order the systems shall have.
+    fmt : str
+        A dpdata format; "auto" goes by the name.
+
+    Returns
+    -------
+    list of FrameGroup
+        Every frame keeps the arrays of registered dpdata data types it came with.
+
+    Raises
+    ------
+    IpipError
+        If an input cannot be read or holds an element outside the type map.
+    """
+    groups: dict[tuple[object, ...], list[tuple[dpdata.System, tuple[str, int]]]] = {}
+    for path in inputs:
+        for source, number, system in _read(Path(path), fmt, list(type_map)):
+            key = (tuple(system["atom_types"]), system.nopbc, tuple(_frame_arrays(system)))
+            groups.setdefault(key, []).append((system, (source, number)))
+    return [_merge(members) for members in groups.values()]
+
+
+def _merge(members: list[tuple[dpdata.System, tuple[str, int]]]) -> FrameGroup:
+    merged = members[0][0].copy()
+    for name in _frame_arrays(merged):
+        merged.data[name] = np.concatenate([system.data[name] for system, _ in members])
+    sources = [(source, first + i) for system, (source, first) in members for i in range(len(system))]
+    return FrameGroup(merged, tuple(sources))
+
+
+def _frame_arrays(system: dpdata.System) -> list[str]:
+    from dpdata.data_type import Axis
+
+    return [t.name for t in system.DTYPES if t.shape and t.shape[0] is Axis.NFRAMES and t.name in system.data]
+
+
+def _read(path: Path, fmt: str, type_map: list[str]) -> Iterator[tuple[str, int, dpdata.System]]:
+    """Yield (file, number of the first frame, system) for every system of an input."""
+    if not path.exists():
+        raise IpipError(f"input {path} does not exist")
+    fmt = _guess_format(path) if fmt == "auto" else fmt
+    for source in _system_folders(path) if path.is_dir() and fmt == "deepmd/npy" else [path]:
+        try:
+            for number, system in _read_one(source, fmt, type_map):
+                system.apply_type_map(type_map)
+                yield str(source), number, system
+        except Exception as error:
+            raise IpipError(f"{source} cannot be read as {fmt} with type_map {' '.join(type_map)}: {error}") from error
+
+
+def _read_one(source: Path, fmt: str, type_map: list[str]) -> Iterator[tuple[int, dpdata.System]]:
+    import dpdata
+
+    if fmt in READ_BY_ASE:
+        from ase.io import iread
+
+        for number, atoms in enumerate(iread(source, format=READ_BY_ASE[fmt], index=":")):
+            yield number, dpdata.System(atoms, fmt="ase/structure")
+    else:
+        yield 0, dpdata.System(str(source), fmt=fmt, type_map=type_map)
+
+
+def _guess_format(path: Path) -> str:
+    if path.is_dir():
+        return "deepmd/npy"
+    if path.name.startswith(("POSCAR", "CONTCAR")):
+        return "vasp/poscar"
+    try:
+        return FORMATS[path.suffix.lower()]
+    except KeyError:
+        raise IpipError(
+            f"the format of {path} is not clear from its name; give it, for example --format vasp/poscar "
+            f"(recognised names: folders, POSCAR*, CONTCAR*, {', '.join(f'*{suffix}' for suffix in FORMATS)})"
+        ) from None
+
+
+def _system_folders(folder: Path) -> list[Path]:
+    found = sorted(raw.parent for raw in folder.rglob("type.raw"))
+    if not found:
+        raise IpipError(f"folder {folder} holds no deepmd/npy system (no type.raw in it or below)")
+    return found

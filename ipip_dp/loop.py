@@ -1,0 +1,230 @@
+"""IPIP in DP-GEN's loop: what happens before and after each of its stages.
+
+==============  =========================================================================
+DP-GEN's stage  in an IPIP run
+==============  =========================================================================
+make_train      seed (iteration 0), forget, pretrain, hand over; then DP-GEN's, started from
+                our checkpoints
+run_train       DP-GEN's, with --init-model
+post_train      DP-GEN's; then evaluate
+make_model_devi stop test; then DP-GEN's
+make_fp         DP-GEN's, which sorts the explored frames; then relabel
+==============  =========================================================================
+
+The only module that touches ``dpgen.generator.run``. Without an ``ipip`` section every
+stage is DP-GEN's own.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import random
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ipip_dp import check, dispatch, workdir
+from ipip_dp.errors import IpipError
+from ipip_dp.params import Params
+from ipip_dp.steps import Context, evaluate, forget, pretrain, relabel, seed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from types import ModuleType
+
+STAGES = (
+    "make_train",
+    "run_train",
+    "post_train",
+    "make_model_devi",
+    "run_model_devi",
+    "post_model_devi",
+    "make_fp",
+    "run_fp",
+)
+# Ways of starting a training that our own checkpoints replace.
+OTHER_STARTS = ("training_init_frozen_model", "training_finetune_model")
+
+
+def make_train(run: ModuleType, stage: Callable, context: Context) -> Any:
+    """Pretrain, then let DP-GEN prepare fine-tuning from our checkpoints."""
+    iteration = context.iteration
+    if iteration.index == 0:
+        seed.step(context)
+    elif run._check_skip_train(context.jdata["model_devi_jobs"][iteration.index - 1]):
+        return stage(iteration.index, context.jdata, context.mdata)
+    else:
+        forget.step(context, "pretrain")
+    pretrain.step(context)
+    forget.step(context, "finetune")
+    # The pool has changed even if 02.fp added nothing, so DP-GEN must not copy the old models.
+    with replaced(run, _check_empty_iter=lambda *_: False):
+        stage(iteration.index, fine_tuning(context), context.mdata)
+    for member in context.students:
+        for name in context.checkpoint_files:
+            workdir.link(checkpoint_folder(context, member) / name, iteration.student(member) / "old" / name)
+
+
+def run_train(run: ModuleType, stage: Callable, context: Context) -> Any:
+    """Fine-tune."""
+    return stage(context.iteration.index, fine_tuning(context), context.mdata)
+
+
+def post_train(run: ModuleType, stage: Callable, context: Context) -> Any:
+    """Evaluate the fine-tuned students."""
+    stage(context.iteration.index, context.jdata, context.mdata)
+    for member in context.students:
+        pretrain.check_learning_curve(context.iteration.student(member) / "lcurve.out")
+    evaluate.step(context)
+
+
+def make_model_devi(run: ModuleType, stage: Callable, context: Context) -> Any:
+    """Explore, unless the held-out error has stopped falling."""
+    from dpgen import dlog
+
+    rows = evaluate.learning_curve()
+    errors = [row["ensemble_force_rmse"] for row in rows]
+    dlog.info(
+        f"ipip: held-out force RMSE {errors[-1]:.4f} eV/Angstrom (teacher {rows[-1]['teacher_force_rmse']:.4f}), "
+        f"pool {rows[-1]['pool_frames']} frames, reference {rows[-1]['reference_frames']} frames"
+    )
+    reason = evaluate.stop_reason(errors, context.params.stop)
+    goes_on = reason is None and stage(context.iteration.index, context.jdata, context.mdata)
+    if not goes_on:
+        best = workdir.Iteration(rows[evaluate.best_iteration(errors)]["iteration"])
+        reason = reason or "model_devi_jobs has no job for this iteration"
+        models = [str(model) for model in best.models()]
+        workdir.write_json(context.iteration.stop, {"reason": reason, "best_iteration": best.index, "models": models})
+        dlog.info(f"ipip: the run ends: {reason}. Best models: {', '.join(models)}")
+    return goes_on
+
+
+def make_fp(run: ModuleType, stage: Callable, context: Context) -> Any:
+    """Let DP-GEN sort the explored frames and choose candidates, then relabel."""
+    # A deviation of NaN, which DP-GEN raises on, belongs to a failed frame.
+    read = run._read_model_devi_file
+
+    def read_model_devi_file(*arguments: Any, **options: Any) -> np.ndarray:
+        return np.nan_to_num(read(*arguments, **options), nan=1e10, posinf=1e10)
+
+    with replaced(run, _read_model_devi_file=read_model_devi_file):
+        stage(context.iteration.index, {**context.jdata, "detailed_report_make_fp": True}, context.mdata)
+    relabel.step(context)
+    evaluate.write_learning_curve()
+
+
+STEPS = {
+    "make_train": make_train,
+    "run_train": run_train,
+    "post_train": post_train,
+    "make_model_devi": make_model_devi,
+    "make_fp": make_fp,
+}
+
+
+def checkpoint_folder(context: Context, member: int) -> Path:
+    """Where the checkpoint lies that one student's fine-tuning starts from."""
+    return context.iteration.forgotten("finetune") / f"{member:03d}"
+
+
+def fine_tuning(context: Context) -> dict[str, Any]:
+    """The param.json that makes DP-GEN fine-tune from our checkpoints."""
+    jdata = {key: value for key, value in context.jdata.items() if key not in OTHER_STARTS}
+    folders = [str(checkpoint_folder(context, member)) for member in context.students]
+    return {**jdata, "training_init_model": True, "training_iter0_model_path": folders}
+
+
+def install(run: ModuleType) -> None:
+    """Wrap the stages of ``dpgen.generator.run``, once.
+
+    Parameters
+    ----------
+    run : module
+        ``dpgen.generator.run``, possibly as ``__main__``.
+    """
+    if getattr(run, "_ipip_installed", False):
+        return
+    run._ipip_installed = True  # type: ignore[attr-defined]  # a mark on somebody else's module
+    for name in STAGES:
+        setattr(run, name, _wrap(run, name, getattr(run, name)))
+    run.normalize = _checked(run.normalize)  # type: ignore[attr-defined]  # run_iter looks it up here
+
+
+def _wrap(run: ModuleType, name: str, stage: Callable) -> Callable:
+    """The stage with what IPIP adds, seeded and timed; the stage itself without an ``ipip`` section."""
+
+    @functools.wraps(stage)
+    def wrapped(index: int, jdata: dict[str, Any], mdata: dict[str, Any]) -> Any:
+        if "ipip" not in jdata:
+            return stage(index, jdata, mdata)
+        context = Context(workdir.Iteration(index), Params.from_jdata(jdata), jdata, mdata)
+        random.seed(context.seed(name))
+        np.random.seed(context.seed(name, "numpy"))
+        with user_errors(), timed(context, name):
+            if name in STEPS:
+                return STEPS[name](run, stage, context)
+            return stage(index, jdata, mdata)
+
+    return wrapped
+
+
+def _checked(normalize: Callable) -> Callable:
+    """DP-GEN's normalisation, after a check of the whole input that speaks one line per problem."""
+
+    @functools.wraps(normalize)
+    def wrapped(arginfo: Any, jdata: dict[str, Any], *arguments: Any, **options: Any) -> Any:
+        if "ipip" not in jdata:
+            return normalize(arginfo, jdata, *arguments, **options)
+        caller = sys._getframe(1).f_locals  # run_iter, which knows the names of the files
+        with user_errors():
+            check.require_valid(
+                jdata,
+                caller.get("mdata"),
+                caller.get("param_file", "param.json"),
+                caller.get("machine_file", "machine.json"),
+            )
+        return normalize(arginfo, jdata, *arguments, **options)
+
+    return wrapped
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Turn an :class:`IpipError` into a message and exit status 1, without a traceback."""
+    from dpgen import dlog
+
+    try:
+        yield
+    except IpipError as error:
+        dlog.error(f"ipip: {error}")
+        raise SystemExit(1) from error
+
+
+@contextmanager
+def timed(context: Context, name: str) -> Iterator[None]:
+    """Poll the queue as ``ipip.check_interval`` says, and record how long the stage and its jobs took."""
+    start = time.monotonic()
+    with dispatch.submissions(context.params.check_interval) as durations:
+        yield
+    path = context.iteration.timing
+    stages = json.loads(path.read_text()) if path.is_file() else {}
+    stages[name] = {"seconds": round(time.monotonic() - start, 2), "dispatched": round(sum(durations), 2)}
+    workdir.write_json(path, stages)
+
+
+@contextmanager
+def replaced(module: ModuleType, **attributes: Any) -> Iterator[None]:
+    """Replace attributes of a module for a while."""
+    originals = {name: getattr(module, name) for name in attributes}
+    try:
+        for name, value in attributes.items():
+            setattr(module, name, value)
+        yield
+    finally:
+        for name, value in originals.items():
+            setattr(module, name, value)

@@ -1,0 +1,308 @@
+"""The pseudo-labelled pool: ``POOL/<formula>/{type.raw,type_map.raw,set.NNNNNN/*.npy}``.
+
+A pool is plain deepmd/npy that ``dp train`` reads as it is, with the provenance arrays of
+:mod:`ipip_dp.provenance` in every set. Nothing here holds more than one block of frames in
+memory.
+
+Frames are stored in single precision, which halves the disk space. dpdata's default is
+double, but rounding the coordinates of Mo-S-O structures to float32 changes their GFN1-xTB
+forces by 1e-6 to 6e-6 eV/Angstrom (RMS). The six digits (``%g``) of the LAMMPS dumps that
+explored frames come from cost 20 to 100 times more, and the error of a teacher is of the
+order of 0.1 to 1. DeePMD-kit converts to its own precision when it reads.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections import Counter, defaultdict
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import dpdata
+import numpy as np
+
+from ipip_dp import npy, provenance
+from ipip_dp.errors import IpipError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+SET_SIZE = 5000
+"""Frames per set, dpdata's own default."""
+
+_PRECISION = np.float32
+_BLOCK_NUMBERS = 2**25
+"""Numbers held in memory while frames are shuffled: 128 MiB in single precision."""
+_HISTORY = "pool.json"
+_REQUIRED = {"cells", "coords", "energies", "forces", *provenance.NAMES}
+
+
+@dataclass(frozen=True)
+class PoolSummary:
+    """What is in a pool, and how it came about.
+
+    Attributes
+    ----------
+    kept, dropped : int
+        Frames of the previous pool that were retained and forgotten.
+    added : int
+        New frames.
+    formulas : Mapping[str, int]
+        Frames per formula.
+    label_sources : Mapping[str, int]
+        Frames per label source, by the lower-case name of :class:`LabelSource`.
+    """
+
+    kept: int
+    dropped: int
+    added: int
+    formulas: Mapping[str, int]
+    label_sources: Mapping[str, int]
+
+    @property
+    def n_frames(self) -> int:
+        """Frames in the pool."""
+        return self.kept + self.added
+
+
+def append(pool: Path, system: dpdata.LabeledSystem, set_size: int = SET_SIZE) -> None:
+    """Add frames to a pool under construction, as new sets.
+
+    Sets appear complete or not at all, but a call is not idempotent: after a crash, start
+    the pool anew. Atoms are stored sorted by type.
+
+    Parameters
+    ----------
+    pool : Path
+        The pool's folder; made when missing.
+    system : dpdata.LabeledSystem
+        Frames with forces and provenance (see :func:`ipip_dp.provenance.mark`), whose
+        atom_names are the whole type_map, elements without atoms included.
+    set_size : int
+        Frames per set; the last set has the remainder.
+
+    Raises
+    ------
+    IpipError
+        If the type_map or the periodicity differs from the pool's, or data are missing.
+    """
+    if not system.get_nframes():
+        return
+    missing = sorted(_REQUIRED - system.data.keys())
+    if missing:
+        raise IpipError(f"{pool}: cannot add {system.formula}: it has no {', '.join(missing)}")
+    target = pool / system.short_name
+    # one is enough, the others have been compared to it
+    npy.check_type_maps([path.parent for path in islice(pool.glob("*/type_map.raw"), 1)], system.get_atom_names())
+    if target.exists() and npy.is_nopbc(target) != system.nopbc:
+        raise _mixed_periodicity(target)
+
+    pool.mkdir(parents=True, exist_ok=True)
+    scratch = _scratch(pool)
+    npy.sorted_by_type(system).to("deepmd/npy", str(scratch), set_size=set_size, prec=_PRECISION)
+    destination = target if target.exists() else scratch
+    first = len(npy.sets(target))
+    for number, folder in enumerate(npy.sets(scratch), start=first):
+        folder.rename(destination / f"set.{number:06d}")
+    if destination is scratch:
+        scratch.rename(target)
+    else:
+        shutil.rmtree(scratch)
+
+
+def grow(
+    previous: Path | None,
+    new: Sequence[Path],
+    target: Path,
+    *,
+    retention: float,
+    seed: int,
+    set_size: int = SET_SIZE,
+) -> PoolSummary:
+    """Write the next pool: a random part of the previous one, and all new frames.
+
+    All frames of a formula are shuffled over its sets, because DeePMD-kit's TensorFlow
+    loader reads the sets in order (``DeepmdData.get_batch``): a training shorter than the
+    pool would otherwise never see the new frames. Optional data, such as virials, are kept
+    for a formula only when every set that contributes to it has them.
+
+    Parameters
+    ----------
+    previous : Path or None
+        The previous pool; None for the first one.
+    new : Sequence[Path]
+        Folders with the new frames, written by :func:`append` or with the same content.
+    target : Path
+        The new pool. When it exists it is complete, and left as it is.
+    retention : float
+        Fraction of the previous pool to keep, 0 to 1, rounded per formula.
+    seed : int
+        Seed of the draw; results do not depend on which other formulas there are.
+    set_size : int
+        Frames per set.
+
+    Returns
+    -------
+    PoolSummary
+        What was kept, dropped and added.
+
+    Raises
+    ------
+    IpipError
+        If type maps differ, data are missing or damaged, or there would be no frame.
+    """
+    if target.exists():
+        return summary(target)
+    old = [previous] if previous else []
+    npy.check_type_maps([system for folder in (*old, *new) for system in npy.systems(folder)])
+    old_sets, new_sets = _sets_by_formula(old), _sets_by_formula(new)
+
+    kept = dropped = added = 0
+    scratch = _scratch(target)
+    for formula in sorted({*old_sets, *new_sets}):
+        rng = np.random.default_rng([seed, *formula.encode()])
+        n_old = sum(source.n_frames for source in old_sets[formula])
+        n_new = sum(source.n_frames for source in new_sets[formula])
+        retained = np.sort(rng.choice(n_old, size=round(retention * n_old), replace=False))
+        chosen = np.concatenate([retained, np.arange(n_old, n_old + n_new)])
+        for system in _shuffled(old_sets[formula] + new_sets[formula], chosen, rng, set_size):
+            append(scratch, system, set_size)
+        kept += len(retained)
+        dropped += n_old - len(retained)
+        added += n_new
+    if not kept + added:
+        raise IpipError(
+            f"{target}: the pool would be empty: no new frame in {', '.join(map(str, new)) or 'no folder'}, and "
+            f"none kept of {dropped} old frames; look at why labels were rejected, or raise pool.retention"
+        )
+    (scratch / _HISTORY).write_text(json.dumps({"kept": kept, "dropped": dropped, "added": added}) + "\n")
+    result = summary(scratch)
+    scratch.rename(target)
+    logger.info("pool %s: %s", target, asdict(result))
+    return result
+
+
+def frames(pool: Path) -> Iterator[dpdata.LabeledSystem]:
+    """Read a pool set by set.
+
+    Yields
+    ------
+    dpdata.LabeledSystem
+        The frames of one set, in single precision.
+
+    Raises
+    ------
+    IpipError
+        If type maps differ within the pool, or a file is missing, truncated or damaged.
+    """
+    folders = npy.systems(pool)
+    npy.check_type_maps(folders)
+    for folder in folders:
+        for set_folder in npy.sets(folder):
+            yield npy.read_set(set_folder, _REQUIRED)
+
+
+def summary(pool: Path) -> PoolSummary:
+    """Count the frames of a pool.
+
+    Raises
+    ------
+    IpipError
+        If files are missing or damaged, or frames were added or removed since the pool
+        was written.
+    """
+    formulas: Counter[str] = Counter()
+    label_sources: Counter[str] = Counter()
+    for formula, sets in _sets_by_formula([pool]).items():
+        for source in sets:
+            formulas[formula] += source.n_frames
+            values, counts = np.unique(npy.load(source.folder / f"{provenance.LABEL_SOURCE}.npy"), return_counts=True)
+            for value, count in zip(values, counts, strict=True):
+                label_sources[provenance.LabelSource(value).name.lower()] += int(count)
+    total = formulas.total()
+    history = {"kept": 0, "dropped": 0, "added": total}
+    if (pool / _HISTORY).exists():
+        history = json.loads((pool / _HISTORY).read_text())
+    if history["kept"] + history["added"] != total:
+        raise IpipError(
+            f"{pool}: holds {total} frames, but was written with {history['kept'] + history['added']} "
+            f"({_HISTORY}); pools must not be edited: remove it to have it written again"
+        )
+    return PoolSummary(**history, formulas=dict(formulas), label_sources=dict(label_sources))
+
+
+@dataclass(frozen=True)
+class _Set:
+    folder: Path
+    n_frames: int
+
+
+def _sets_by_formula(folders: Iterable[Path]) -> defaultdict[str, list[_Set]]:
+    found: defaultdict[str, list[_Set]] = defaultdict(list)
+    for folder in folders:
+        for system in npy.systems(folder):
+            empty = dpdata.System()
+            empty.data.update(npy.read_types(system))
+            for path in npy.sets(system):
+                found[empty.short_name].append(_Set(path, len(npy.load(path / "coord.npy"))))
+    return found
+
+
+def _shuffled(
+    sets: Sequence[_Set], chosen: np.ndarray, rng: np.random.Generator, set_size: int
+) -> Iterator[dpdata.LabeledSystem]:
+    """Yield chosen frames of one formula in random order, in blocks that fit in memory.
+
+    ``chosen``, shape (n_chosen,), are increasing frame numbers counted through all sets.
+    One pass over the sets per block.
+    """
+    if not len(chosen):
+        return
+    if len({npy.is_nopbc(source.folder.parent) for source in sets}) > 1:
+        raise _mixed_periodicity(sets[0].folder.parent)
+    common = set.intersection(*({path.stem for path in source.folder.glob("*.npy")} for source in sets))
+    place = rng.permutation(len(chosen))
+    starts = np.cumsum([0, *(source.n_frames for source in sets)])
+    template = npy.read_set(sets[0].folder, _REQUIRED, common)
+    numbers_per_frame = sum(template.data[dtype.name][0].size for dtype in npy.frame_types(template))
+    block = max(1, _BLOCK_NUMBERS // numbers_per_frame // set_size) * set_size
+    for begin in range(0, len(chosen), block):
+        size = min(block, len(chosen) - begin)
+        data = dict(template.data)
+        for dtype in npy.frame_types(template):
+            array = template.data[dtype.name]
+            floating = np.issubdtype(array.dtype, np.floating)
+            data[dtype.name] = np.empty((size, *array.shape[1:]), _PRECISION if floating else array.dtype)
+        for source, start in zip(sets, starts, strict=False):
+            low, high = np.searchsorted(chosen, [start, start + source.n_frames])
+            rows, places = chosen[low:high] - start, place[low:high] - begin
+            here = (places >= 0) & (places < size)
+            if here.any():
+                system = npy.read_set(source.folder, _REQUIRED, common)
+                for dtype in npy.frame_types(template):
+                    data[dtype.name][places[here]] = system.data[dtype.name][rows[here]]
+        yield dpdata.LabeledSystem(data=data)
+
+
+def _mixed_periodicity(system: Path) -> IpipError:
+    return IpipError(
+        f"{system}: holds {'non-periodic' if npy.is_nopbc(system) else 'periodic'} frames, and other frames of the "
+        "same formula differ in that; DeePMD-kit cannot mix both in one system"
+    )
+
+
+def _scratch(target: Path) -> Path:
+    """Return an unused name beside the target, clearing what a crash may have left there.
+
+    Beside and not inside, since leftovers inside a data folder would be read as data.
+    """
+    scratch = target.with_name(f"{target.name}.tmp")
+    if scratch.exists():
+        shutil.rmtree(scratch)
+    return scratch

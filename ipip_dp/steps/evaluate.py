@@ -1,0 +1,222 @@
+"""Evaluate: errors of teacher, students and ensemble mean on the held-out frames.
+
+Writes ``metrics.json`` for the iteration and rebuilds ``learning_curve.csv`` from all of
+them; the stop test reads nothing else.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ipip_dp import data, dispatch, metrics, pool, predict, workdir
+from ipip_dp.errors import IpipError
+from ipip_dp.steps import link_labeler_files
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from ipip_dp.params import Stop
+    from ipip_dp.steps import Context
+
+
+def system_names(folders: Sequence[Path]) -> list[str]:
+    """A name for every held-out system: its path below its data folder."""
+    names = []
+    for folder in folders:
+        for system in data.find_systems([folder]):
+            name = str(system.relative_to(folder))
+            names.append(folder.name if name == "." else name)
+    if len(set(names)) < len(names):
+        names = [str(system) for system in data.find_systems(folders)]
+    return names
+
+
+def prepare(context: Context) -> list[str]:
+    """Link the held-out systems and the models; returns the tasks still to run."""
+    work_path = context.iteration.evaluate
+    for number, system in enumerate(data.find_systems(context.params.held_out)):
+        workdir.link(system, work_path / "held_out" / f"{number:04d}")
+    models = context.iteration.models()
+    for model in models:
+        workdir.link(model, work_path / "students" / model.name)
+    workdir.write_task(work_path / "students" / "labeler.json", {"type": "dp", "models": [m.name for m in models]})
+    tasks = ["students"]
+    if context.iteration.index == 0:  # the teacher does not change
+        workdir.write_task(work_path / "teacher" / "labeler.json", context.params.teacher)
+        tasks.append("teacher")
+    return tasks
+
+
+def run(context: Context, tasks: list[str]) -> None:
+    """Dispatch ``ipip predict`` for the students and, once, for the teacher."""
+    work_path = context.iteration.evaluate
+    held_out = [str(path.relative_to(work_path)) for path in sorted((work_path / "held_out").glob("*/*"))]
+    command = ["ipip", "predict", "../held_out", "predictions.npz", "--labeler", "labeler.json"]
+    command += ["--type-map", ",".join(context.type_map)]
+    for task in tasks:
+        if task == "students":
+            section, files = "ipip_pretrain", [model.name for model in context.iteration.models()]
+        else:
+            section, files = "ipip_label", link_labeler_files(context.params.teacher, work_path / task)
+        dispatch.submit(
+            context.mdata,
+            section,
+            work_path,
+            [task],
+            command,
+            forward=["labeler.json", *files],
+            common=held_out,
+            backward=["predictions.npz"],
+        )
+
+
+def compare(
+    folders: Sequence[Path], type_map: Sequence[str], students: Path, teacher: Path | None = None
+) -> dict[str, Any]:
+    """Errors of predictions against the labels of data folders.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        Data folders with the reference labels.
+    type_map : sequence of str
+        The elements, in the order of param.json.
+    students, teacher : Path
+        Predictions written by :func:`ipip_dp.predict.predict` on the same folders.
+
+    Returns
+    -------
+    dict
+        The content of ``metrics.json``.
+    """
+    names = system_names(folders)
+    reference = [data.read(path, type_map).data for path in data.find_systems(folders)]
+    predicted = predict.load(students)
+    members = [
+        [{name: values[member] for name, values in system.items()} for system in predicted]
+        for member in range(len(predicted[0]["energies"]))
+    ]
+    mean = [{name: values.mean(axis=0) for name, values in system.items()} for system in predicted]
+    ensemble, ensemble_systems = _errors(reference, mean)
+    result: dict[str, Any] = {
+        "ensemble": ensemble,
+        "students": [_errors(reference, member)[0] for member in members],
+        "systems": {name: {"ensemble": errors} for name, errors in zip(names, ensemble_systems, strict=True)},
+    }
+    if teacher is not None:
+        labels = [{name: values[0] for name, values in system.items()} for system in predict.load(teacher)]
+        result["teacher"], systems = _errors(reference, labels)
+        for name, errors in zip(names, systems, strict=True):
+            result["systems"][name]["teacher"] = errors
+    return result
+
+
+def _errors(
+    reference: Sequence[Mapping[str, np.ndarray]], predicted: Sequence[Mapping[str, np.ndarray]]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Errors over all systems and per system, on the frames that have a prediction."""
+    labels, predictions = [], []
+    for system, values in zip(reference, predicted, strict=True):
+        frames = np.isfinite(values["energies"])
+        atoms = {name: system[name] for name in ("atom_names", "atom_types")}
+        labels.append({**atoms, **{name: system[name][frames] for name in predict.QUANTITIES if name in system}})
+        predictions.append({**atoms, **{name: array[frames] for name, array in values.items()}})
+    per_system = metrics.errors_per_system(labels, predictions)
+    return metrics.errors(labels, predictions).to_dict(), [errors.to_dict() for errors in per_system]
+
+
+def collect(context: Context) -> None:
+    """Write ``metrics.json`` and rebuild the learning curve."""
+    iteration = context.iteration
+    teacher = workdir.Iteration(0).evaluate / "teacher" / "predictions.npz"
+    result = compare(
+        context.params.held_out, context.type_map, iteration.evaluate / "students" / "predictions.npz", teacher
+    )
+    if not np.isfinite(result["ensemble"]["force_rmse"]):
+        raise IpipError(
+            f"{iteration.train}: a student predicts NaN on the held-out frames; see lcurve.out of each student"
+        )
+    result["pool_frames"] = pool.summary(iteration.pool).n_frames
+    result["reference_frames"] = sum(data.check_frames(path) for path in data.find_systems(context.reference_data()))
+    workdir.write_json(iteration.metrics, result)
+    write_learning_curve()
+
+
+def step(context: Context) -> None:
+    """Evaluate this iteration's students."""
+    work_path = context.iteration.evaluate
+    if workdir.is_done(work_path):
+        return
+    tasks = prepare(context)
+    run(context, tasks)
+    collect(context)
+    workdir.mark_done(work_path)
+
+
+def learning_curve() -> list[dict[str, Any]]:
+    """One row per evaluated iteration, from the files on disk."""
+    rows = []
+    for iteration in workdir.iterations():
+        if not iteration.metrics.is_file():
+            continue
+        errors = json.loads(iteration.metrics.read_text())
+        row = {
+            "iteration": iteration.index,
+            "pool_frames": errors["pool_frames"],
+            "reference_frames": errors["reference_frames"],
+            "teacher_force_rmse": errors["teacher"]["force_rmse"],
+            "student_force_rmse": float(np.mean([student["force_rmse"] for student in errors["students"]])),
+            "ensemble_force_rmse": errors["ensemble"]["force_rmse"],
+            "ensemble_energy_rmse_per_atom": errors["ensemble"]["energy_rmse_per_atom"],
+        }
+        summary = iteration.relabel / "summary.json"
+        counts = json.loads(summary.read_text()) if summary.is_file() else {}
+        rows.append({**row, **{name: counts.get(name, "") for name in ("in_domain", "candidate", "failed")}})
+    return rows
+
+
+def write_learning_curve() -> None:
+    """Rebuild ``learning_curve.csv`` in the run folder."""
+    rows = learning_curve()
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    workdir.write_text(workdir.LEARNING_CURVE, text.getvalue())
+
+
+def best_iteration(force_rmse: Sequence[float]) -> int:
+    """Index of the smallest error."""
+    return int(np.argmin(force_rmse))
+
+
+def stop_reason(force_rmse: Sequence[float], stop: Stop) -> str | None:
+    """Why the run should end, or None.
+
+    Parameters
+    ----------
+    force_rmse : sequence of float
+        Held-out force RMSE of the ensemble in every iteration so far, in eV/Angstrom.
+    stop : Stop
+        An iteration improves if its error is below the best one so far by the
+        fraction ``min_improvement``; the run ends after ``patience`` iterations in a row
+        that do not. A worse error is no convergence by itself.
+    """
+    best, since = force_rmse[0], 0
+    for error in force_rmse[1:]:
+        if error < best * (1 - stop.min_improvement):
+            best, since = error, 0
+        else:
+            since += 1
+    if since < stop.patience:
+        return None
+    return (
+        f"the held-out force RMSE has not fallen by {stop.min_improvement:.1%} below its best value, "
+        f"{best:.4f} eV/Angstrom, for {since} iterations (ipip.stop.patience: {stop.patience})"
+    )

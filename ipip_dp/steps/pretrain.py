@@ -1,0 +1,138 @@
+"""Pretrain: students train on the pseudo-labelled pool, with forces only."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import TYPE_CHECKING, Any
+
+from ipip_dp import dispatch, workdir
+from ipip_dp.errors import IpipError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ipip_dp.steps import Context
+
+FORCE_ONLY = {
+    "start_pref_e": 0,
+    "limit_pref_e": 0,
+    "start_pref_f": 1,
+    "limit_pref_f": 1,
+    "start_pref_v": 0,
+    "limit_pref_v": 0,
+}
+
+
+def training_input(context: Context, member: int, systems: Sequence[str]) -> dict[str, Any]:
+    """The DeePMD-kit input of one student.
+
+    ``pretrain.training_param`` as it stands, or ``default_training_param`` with a
+    force-only loss; in both, data, seeds and number of steps are set here.
+
+    Parameters
+    ----------
+    systems : sequence of str
+        Pool systems as the training sees them, relative to its task folder.
+    """
+    settings = context.params.pretrain
+    template = context.jdata["default_training_param"]
+    if isinstance(template, list):  # one input per student
+        template = template[member]
+    result = copy.deepcopy(settings.training_param or template)
+    if settings.training_param is None:
+        result["loss"] = {**result.get("loss", {}), **FORCE_ONLY}
+    model = result["model"]
+    model["type_map"] = context.type_map
+    descriptor = model["descriptor"]
+    for number, part in enumerate(descriptor.get("list", [descriptor])):
+        part["seed"] = context.seed("descriptor", member, number)
+    model.setdefault("fitting_net", {})["seed"] = context.seed("fitting_net", member)
+    training = result.setdefault("training", {})
+    training.pop("stop_batch", None)  # the old name of numb_steps
+    training.pop("validation_data", None)
+    batch_size = training.get("training_data", {}).get("batch_size", "auto")
+    training["training_data"] = {
+        "systems": list(systems),
+        "batch_size": batch_size if isinstance(batch_size, str) else "auto",
+    }
+    training["numb_steps"] = settings.numb_steps
+    training["seed"] = context.seed("training", member)
+    return result
+
+
+def prepare(context: Context) -> list[str]:
+    """Link the pool and write one training task per pretrained student."""
+    iteration = context.iteration
+    workdir.link(iteration.pool, iteration.pretrain / "pool")
+    systems = [f"../pool/{raw.parent.name}" for raw in sorted(iteration.pool.glob("*/type.raw"))]
+    for member in context.pretrained_students:
+        task = iteration.pretrain / f"{member:03d}"
+        workdir.write_task(task / "input.json", training_input(context, member, systems))
+        if iteration.index > 0:
+            for name in context.checkpoint_files:
+                workdir.link(iteration.forgotten("pretrain") / f"{member:03d}" / name, task / "init" / name)
+    return [f"{member:03d}" for member in context.pretrained_students]
+
+
+def command(context: Context) -> list[str]:
+    """The training command; typed again it goes on from the last checkpoint."""
+    train = dispatch.dp_command(context.mdata) + (" --pt" if context.pytorch else "") + " train input.json"
+    if context.jdata.get("dp_train_skip_neighbor_stat"):
+        train += " --skip-neighbor-stat"
+    start = " --init-model init/model.ckpt" if context.iteration.index > 0 else ""
+    last = "model.ckpt.pt" if context.pytorch else "model.ckpt.index"
+    script = f"if [ -f {last} ]; then {train} --restart model.ckpt; else {train}{start}; fi"
+    return ["/bin/sh", "-c", script]
+
+
+def run(context: Context, tasks: list[str]) -> None:
+    """Dispatch the training of every student."""
+    work_path = context.iteration.pretrain
+    pool = [str(path.relative_to(work_path)) for path in sorted((work_path / "pool").glob("*/*"))]
+    forward = ["input.json"]
+    if context.iteration.index > 0:
+        forward += [f"init/{name}" for name in context.checkpoint_files]
+    dispatch.submit(
+        context.mdata,
+        "ipip_pretrain",
+        work_path,
+        tasks,
+        command(context),
+        forward=forward,
+        common=pool,
+        backward=[*context.checkpoint_files, "checkpoint", "lcurve.out"],
+    )
+
+
+def collect(context: Context, tasks: list[str]) -> None:
+    """Check that every student trained to a finite error.
+
+    Raises
+    ------
+    IpipError
+        If a learning curve ends in NaN or infinity.
+    """
+    for task in tasks:
+        check_learning_curve(context.iteration.pretrain / task / "lcurve.out")
+
+
+def check_learning_curve(path: Path) -> None:
+    """Raise :class:`IpipError` if the last row of an ``lcurve.out`` is not finite."""
+    rows = [line.split() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    if rows and not all(math.isfinite(float(value)) for value in rows[-1]):
+        raise IpipError(
+            f"{path}: the training diverged (NaN at step {rows[-1][0]}); lower learning_rate.start_lr, or look for absurd labels"
+        )
+
+
+def step(context: Context) -> None:
+    """Pretrain the students of this iteration."""
+    work_path = context.iteration.pretrain
+    if workdir.is_done(work_path):
+        return
+    tasks = prepare(context)
+    run(context, tasks)
+    collect(context, tasks)
+    workdir.mark_done(work_path)

@@ -1,0 +1,118 @@
+"""Seed: the teacher runs MD from sys_configs; its frames and labels become P_0."""
+
+from __future__ import annotations
+
+import glob
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ipip_dp import dispatch, pool, workdir
+from ipip_dp.errors import IpipError
+from ipip_dp.steps import Context, link_labeler_files
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def start_structures(jdata: dict[str, Any]) -> list[tuple[str, Path]]:
+    """The files of sys_configs, each with DP-GEN's name for it (``SSS.CCCC``)."""
+    prefix = Path(jdata.get("sys_configs_prefix") or ".")
+    structures = []
+    for index, patterns in enumerate(jdata["sys_configs"]):
+        files = [name for pattern in patterns for name in sorted(glob.glob(str(prefix / pattern)))]
+        structures += [(f"{index:03d}.{number:04d}", Path(name)) for number, name in enumerate(files)]
+    return structures
+
+
+def prepare_md(
+    context: Context, work_path: Path, temperatures: Sequence[float], nsteps: int, interval: int
+) -> list[str]:
+    """Write one task of teacher MD per start structure; its temperatures run one after the other.
+
+    Parameters
+    ----------
+    temperatures : sequence of float
+        In K.
+    nsteps, interval : int
+        Steps of a trajectory, and between two frames.
+
+    Returns
+    -------
+    list of str
+        The names of the task folders. Each holds ``md.json``, ``start`` and the teacher's files.
+    """
+    params = context.params
+    tasks = []
+    for name, start in start_structures(context.jdata):
+        task = f"task.{name}"
+        folder = work_path / task
+        workdir.link(start, folder / "start")
+        link_labeler_files(params.teacher, folder)
+        settings = {
+            "labeler": params.teacher,
+            "type_map": context.type_map,
+            "format": context.jdata.get("sys_format", "vasp/poscar"),
+            "temperatures": list(temperatures),
+            "timestep": params.teacher_md.timestep,
+            "friction": params.teacher_md.friction,
+            "nsteps": nsteps,
+            "interval": interval,
+            "seed": context.seed("md", work_path.name, task),
+            "min_distance": params.gate.min_distance,
+            "max_force": params.gate.max_force,
+        }
+        workdir.write_task(folder / "md.json", settings, "labels")
+        tasks.append(task)
+    return tasks
+
+
+def run_md(context: Context, work_path: Path, tasks: Sequence[str]) -> None:
+    """Dispatch ``ipip md`` in every task folder."""
+    files = sorted({name for task in tasks for name in link_labeler_files(context.params.teacher, work_path / task)})
+    dispatch.submit(
+        context.mdata,
+        "ipip_label",
+        work_path,
+        tasks,
+        ["ipip", "md", "start", "labels", "--settings", "md.json"],
+        forward=["md.json", "start", *files],
+        backward=["labels"],
+    )
+
+
+def collect_md(work_path: Path, tasks: Sequence[str]) -> list[Path]:
+    """The label folders of finished teacher MD.
+
+    Raises
+    ------
+    IpipError
+        If no trajectory gave a frame; with the reasons.
+    """
+    labels = [work_path / task / "labels" for task in tasks]
+    if not any(True for folder in labels for _ in folder.rglob("type.raw")):
+        raise IpipError(
+            f"the teacher's MD in {work_path} gave no usable frame; {_first_reason(labels)}. Remove {work_path} to run it again"
+        )
+    return labels
+
+
+def _first_reason(labels: Sequence[Path]) -> str:
+    for folder in labels:
+        for failed in sorted(folder.rglob("failed.json")):
+            for failure in json.loads(failed.read_text()):
+                return f"first reason: {failure['reason']} ({failed})"
+    return "see ipip.log in the task folders"
+
+
+def step(context: Context) -> None:
+    """Make P_0 (iteration 0 only)."""
+    iteration = context.iteration
+    if workdir.is_done(iteration.seed):
+        return
+    md = context.params.teacher_md
+    tasks = prepare_md(context, iteration.seed, md.temperatures, md.nsteps, md.interval)
+    run_md(context, iteration.seed, tasks)
+    labels = collect_md(iteration.seed, tasks)
+    pool.grow(None, labels, iteration.pool, retention=1.0, seed=context.seed("pool"))
+    workdir.mark_done(iteration.seed)

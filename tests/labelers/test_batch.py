@@ -1,0 +1,219 @@
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import ase.io
+import dpdata
+import numpy as np
+import pytest
+
+from ipip_dp import provenance
+from ipip_dp.errors import IpipError
+from ipip_dp.labelers import batch, make_driver, progress
+from ipip_dp.selection import Gate
+
+from .conftest import SW, TYPE_MAP, XTB, interleaved, mos2
+
+HERE = Path(__file__).parent
+
+
+def counting(**kwargs):
+    return {
+        "type": "ase",
+        "calculator": "counting:CountingTBLite",
+        "kwargs": {**XTB["kwargs"], "log": "calls.txt", **kwargs},
+    }
+
+
+@pytest.fixture(autouse=True)
+def counting_calculator(monkeypatch):
+    monkeypatch.syspath_prepend(str(HERE))
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+
+
+def calls():
+    return Path("calls.txt").read_text().splitlines() if Path("calls.txt").exists() else []
+
+
+def label(inputs, config=SW, output="labels", **kwargs):
+    kwargs = {"type_map": TYPE_MAP, "gate": Gate(), **kwargs}
+    return batch.label([Path(name) for name in np.atleast_1d(inputs)], Path(output), config, **kwargs)
+
+
+def write(system, name="data"):
+    system.apply_type_map(TYPE_MAP)
+    system.to("deepmd/npy", name)
+    return name
+
+
+def test_mixed_input_keeps_atoms_frames_and_reasons(tmp_path):
+    """Interleaved and grouped atoms, several formulas, one bad frame."""
+    grouped = mos2(n_frames=3, seed=1).to("ase/structure")
+    grouped[1].positions[1] = grouped[1].positions[0] + 0.01
+    atoms = [grouped[0], interleaved(), grouped[1], grouped[2]]
+    ase.io.write("frames.extxyz", atoms)
+    summary = label("frames.extxyz", XTB)
+    assert (summary.total, summary.labelled) == (4, 3)
+    assert [(f.source, f.frame) for f in summary.failures] == [("frames.extxyz", 2)]
+    assert summary.failures[0].reason.startswith("min-distance: two atoms are 0.017 A apart")
+    assert json.loads(Path("labels/failed.json").read_text())[0]["frame"] == 2
+
+    systems = dpdata.MultiSystems.from_file("labels", fmt="ipip/labels")
+    assert systems.get_nframes() == 3
+    driver = make_driver(XTB, TYPE_MAP)
+    sulphide = dpdata.LabeledSystem("labels/Mo1S2O0", fmt="deepmd/npy")
+    oxide = dpdata.LabeledSystem("labels/Mo1S3O2", fmt="deepmd/npy")
+    assert sulphide["atom_names"] == oxide["atom_names"] == TYPE_MAP
+    for frame, reference in ((oxide[0], atoms[1]), (sulphide[0], atoms[0]), (sulphide[1], atoms[3])):
+        assert [TYPE_MAP[t] for t in frame["atom_types"]] == reference.get_chemical_symbols()
+        reference.calc = driver.calculator
+        np.testing.assert_allclose(frame["coords"][0], reference.positions, atol=1e-7)
+        np.testing.assert_allclose(frame["forces"][0], reference.get_forces(), atol=1e-4)
+        np.testing.assert_allclose(frame["energies"][0], reference.get_potential_energy(), atol=1e-5)
+    assert not Path("labels/.partial").exists()
+
+
+def test_one_failing_frame_of_a_lammps_chunk_costs_only_itself(monkeypatch):
+    system = mos2(n_frames=9)
+    driver_class = type(make_driver(SW, TYPE_MAP))
+    original = driver_class.label
+
+    def fails_on_frame_5(self, data):
+        if (data["coords"][:, 0] == system["coords"][5, 0]).all(axis=-1).any():
+            raise RuntimeError("LAMMPS exited with status 1: ERROR: frame 5")
+        return original(self, data)
+
+    monkeypatch.setattr(driver_class, "label", fails_on_frame_5)
+    summary = label(write(system))
+    assert [(f.frame, f.reason) for f in summary.failures] == [
+        (5, "RuntimeError: LAMMPS exited with status 1: ERROR: frame 5")
+    ]
+    labeled = dpdata.LabeledSystem("labels", fmt="ipip/labels")
+    keep = [i for i in range(9) if i != 5]
+    np.testing.assert_allclose(labeled["coords"], system["coords"][keep])
+
+
+def test_unknown_element_and_large_force_are_reasons(tmp_path):
+    frames = mos2(n_frames=2).to("ase/structure")
+    frames[1].positions[1] += [0, 0, -1.2]
+    ase.io.write("frames.extxyz", [*frames, interleaved()])
+    summary = label("frames.extxyz", gate=Gate(max_force=5.0), min_success=0.3)
+    assert [f.reason.split(":")[0] for f in summary.failures] == ["max-force", "the labeler does not know O"]
+
+
+def test_too_few_successes_is_an_error_and_the_next_start_retries_the_failures():
+    system = mos2(n_frames=4)
+    limit = float(np.sort(system["coords"][:, 0, 0])[0])
+    write(system)
+    config = counting(fail_above=limit)
+    with pytest.raises(IpipError, match="1 of 4 frames labelled, 3 failed; 3 x RuntimeError: SCF not converged"):
+        label("data", config)
+    assert len(calls()) == 4
+    assert len(json.loads(Path("labels/failed.json").read_text())) == 3
+    summary = label("data", config, min_success=0.0)
+    assert summary.labelled == 1
+    assert len(calls()) == 7  # the one success was not computed again
+
+
+def test_all_failed_gives_zero_frames_when_allowed():
+    write(mos2(n_frames=2))
+    summary = label("data", counting(fail_above=-1e9), min_success=0.0)
+    assert (summary.total, summary.labelled) == (2, 0)
+    assert len(dpdata.LabeledSystem("labels", fmt="ipip/labels")) == 0
+
+
+def test_finished_output_is_returned_and_another_job_refused():
+    write(mos2(n_frames=2))
+    first = label("data", counting())
+    assert label("data", counting()) == first
+    assert len(calls()) == 2
+    with pytest.raises(IpipError, match="belongs to another job"):
+        label("data", SW)
+
+
+def test_setup_errors_are_not_blamed_on_frames():
+    write(mos2(n_frames=3))
+    with pytest.raises(IpipError, match="nrecognized pair style"):
+        label("data", {**SW, "pair_style": "sw/nonsense"})
+
+
+def test_provenance_passes_through():
+    system = mos2(n_frames=3)
+    provenance.mark(system, provenance.LabelSource.STUDENTS, 4, np.array([0.1, 0.2, 0.3]))
+    system.data["coords"][1, 1] = system.data["coords"][1, 0]
+    write(system)
+    label("data")
+    labeled = dpdata.LabeledSystem("labels", fmt="ipip/labels")
+    np.testing.assert_array_equal(labeled[provenance.LABEL_ITERATION], [4, 4])
+    np.testing.assert_allclose(labeled[provenance.MODEL_DEVIATION], [0.1, 0.3])
+
+
+def test_same_formula_with_other_atom_order_or_without_cell_is_kept_apart():
+    periodic = mos2().to("ase/structure")[0]
+    isolated = periodic.copy()
+    isolated.pbc = False
+    ase.io.write("frames.extxyz", [periodic, isolated, periodic[[1, 0, 2]]])
+    summary = label("frames.extxyz")
+    assert summary.labelled == 3
+    systems = [dpdata.LabeledSystem(str(p), fmt="deepmd/npy") for p in sorted(Path("labels").glob("Mo1S2O0*"))]
+    assert [s.nopbc for s in systems] == [False, True, False]
+    assert [s["atom_types"].tolist() for s in systems] == [[0, 1, 1], [0, 1, 1], [1, 0, 1]]
+    np.testing.assert_allclose(systems[2]["forces"][0], systems[0]["forces"][0][[1, 0, 2]], atol=1e-6)
+
+
+def start_job(workers):
+    Path("job.py").write_text(f"""
+from pathlib import Path
+from ipip_dp.labelers import batch
+from ipip_dp.selection import Gate
+batch.SAVE_INTERVAL = 0.0
+if __name__ == "__main__":
+    batch.label([Path("data")], Path("labels"), {counting(seconds=0.2)!r},
+                type_map={TYPE_MAP!r}, gate=Gate(), workers={workers})
+""")
+    return subprocess.Popen([sys.executable, "job.py"])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_killed_job_continues_where_it_was(workers):
+    n_frames = 30
+    system = mos2(n_frames=n_frames)
+    write(system)
+    process = start_job(workers)
+    deadline = time.monotonic() + 60
+    while len(list(Path("labels/.partial").glob("*.npz"))) < 5:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    worker_pids = {int(line.split()[0]) for line in calls()} - {process.pid}
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in worker_pids):
+        assert time.monotonic() < deadline, "labelling processes outlive their parent"
+        time.sleep(0.1)
+
+    saved = len(list(Path("labels/.partial").glob("*.npz")))
+    assert 5 <= saved < n_frames
+    with pytest.raises(IpipError, match="did not finish"):
+        dpdata.LabeledSystem("labels", fmt="ipip/labels")
+    os.unlink("calls.txt")
+    assert start_job(workers).wait() == 0
+    assert len(calls()) == n_frames - saved
+    labeled = dpdata.LabeledSystem("labels", fmt="ipip/labels")
+    np.testing.assert_allclose(labeled["coords"], system["coords"])
+    at_once = system.predict(driver=make_driver(XTB, TYPE_MAP))
+    np.testing.assert_allclose(labeled["forces"], at_once["forces"], atol=1e-9)
+
+
+def test_progress_is_logged_while_one_frame_takes_long(caplog, monkeypatch):
+    monkeypatch.setattr(progress, "LOG_INTERVAL", 0.2)
+    write(mos2(n_frames=1))
+    with caplog.at_level(logging.INFO):
+        label("data", counting(seconds=1.0))
+    lines = [r.message for r in caplog.records if r.message.startswith("labelling: 0 of 1 frames")]
+    assert len(lines) >= 3

@@ -1,0 +1,124 @@
+import json
+import subprocess
+from pathlib import Path
+
+import dpdata
+import numpy as np
+import pytest
+
+from ipip_dp.errors import IpipError
+from ipip_dp.labelers import make_driver
+from ipip_dp.labelers.md import md
+from ipip_dp.selection import Gate
+
+from .conftest import SW, TYPE_MAP, interleaved, mos2
+
+MODEL_MAP = ["O", "S", "Mo"]  # not the order of the run
+
+
+def test_missing_model_file():
+    with pytest.raises(IpipError, match="'graph.000.pb' does not exist"):
+        make_driver({"type": "dp", "models": ["graph.000.pb"]}, TYPE_MAP)
+
+
+def test_file_that_is_no_model():
+    Path("graph.pb").write_text("nonsense")
+    with pytest.raises(IpipError, match="'graph.pb' cannot be loaded by DeePMD-kit"):
+        make_driver({"type": "dp", "models": ["graph.pb"]}, TYPE_MAP)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Two small models, trained for 20 steps."""
+    folder = tmp_path_factory.mktemp("models")
+    system = mos2(n_frames=8, sigma=0.1)
+    labeled = system.predict(driver=make_driver(SW, TYPE_MAP))
+    labeled.apply_type_map(MODEL_MAP)
+    labeled.to("deepmd/npy", str(folder / "data"))
+    names = []
+    for seed in (1, 2):
+        work = folder / str(seed)
+        work.mkdir()
+        net = {"neuron": [4, 4], "seed": seed}
+        (work / "input.json").write_text(
+            json.dumps(
+                {
+                    "model": {
+                        "type_map": MODEL_MAP,
+                        "descriptor": {"type": "se_e2_a", "sel": [10, 30, 20], "rcut": 4.0, "rcut_smth": 1.0, **net},
+                        "fitting_net": net,
+                    },
+                    "learning_rate": {"type": "exp", "decay_steps": 10, "start_lr": 0.001, "stop_lr": 1e-5},
+                    "loss": {},
+                    "training": {"training_data": {"systems": [str(folder / "data")]}, "numb_steps": 20, "seed": seed},
+                }
+            )
+        )
+        for command in (["dp", "train", "input.json"], ["dp", "freeze", "-o", "graph.pb"]):
+            subprocess.run(command, cwd=work, check=True, capture_output=True)
+        names.append(str(work / "graph.pb"))
+    return names
+
+
+@pytest.mark.slow
+def test_ensemble_matches_by_element_name_and_labels_with_the_mean(models):
+    from deepmd.infer import DeepPot
+
+    atoms = interleaved()
+    system = dpdata.System(atoms, fmt="ase/structure", type_map=TYPE_MAP)
+    driver = make_driver({"type": "dp", "models": models}, TYPE_MAP)
+    assert driver.elements == MODEL_MAP
+    frames = system[[0, 0]]
+    frames.data["coords"][1] += np.random.default_rng(0).normal(0, 0.1, (len(atoms), 3))
+    members = driver.predict_members(frames.data)
+    assert members["energies"].shape == (2, 2)
+    assert members["forces"].shape == (2, 2, len(atoms), 3)
+    assert members["virials"].shape == (2, 2, 3, 3)
+    atom_types = [MODEL_MAP.index(symbol) for symbol in atoms.get_chemical_symbols()]
+    for m, name in enumerate(models):
+        energy, forces, virial = DeepPot(name).eval(frames["coords"][1:], frames["cells"][1:], atom_types)[:3]
+        np.testing.assert_allclose(members["energies"][m, 1], energy[0, 0])
+        np.testing.assert_allclose(members["forces"][m, 1], forces[0])
+        np.testing.assert_allclose(members["virials"][m, 1].ravel(), virial[0])
+    assert np.abs(members["forces"][0] - members["forces"][1]).max() > 1e-6
+    labeled = frames.predict(driver="ipip/dp", models=models)
+    for name, values in members.items():
+        np.testing.assert_allclose(labeled[name], values.mean(axis=0))
+
+    strain, delta = frames[[0, 0]], 1e-4
+    for i, sign in ((0, 1), (1, -1)):
+        stretch = np.diag([1.0, 1.0, 1.0 + sign * delta])
+        strain.data["cells"][i], strain.data["coords"][i] = (
+            frames["cells"][0] @ stretch,
+            frames["coords"][0] @ stretch,
+        )
+    energies = strain.predict(driver=driver)["energies"]
+    assert labeled["virials"][0, 2, 2] == pytest.approx(-(energies[0] - energies[1]) / (2 * delta), abs=1e-5)
+
+
+@pytest.mark.slow
+def test_unknown_element(models):
+    driver = make_driver({"type": "dp", "models": models[:1]}, TYPE_MAP)
+    system = mos2()
+    system.data["atom_names"] = ["Mo", "Se"]
+    with pytest.raises(IpipError, match="does not know Se: it knows O S Mo"):
+        system.predict(driver=driver)
+
+
+@pytest.mark.slow
+def test_md_with_a_model(models):
+    mos2().to("vasp/poscar", "POSCAR")
+    summary = md(
+        Path("POSCAR"),
+        Path("labels"),
+        {"type": "dp", "models": models},
+        type_map=TYPE_MAP,
+        temperature=300,
+        timestep=1.0,
+        nsteps=4,
+        interval=2,
+        friction=0.01,
+        seed=1,
+        gate=Gate(),
+    )
+    assert summary.labelled == 2

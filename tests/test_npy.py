@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ipip_dp import npy
+from ipip_dp.errors import IpipError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_sets_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for name in ("set.1000", "set.000", "set.999", "set.002"):
+        (tmp_path / name).mkdir()
+    assert [path.name for path in npy.sets(tmp_path)] == ["set.000", "set.002", "set.999", "set.1000"]
+
+
+def test_systems_are_found_at_any_depth(tmp_path: Path) -> None:
+    for name in ("b", "a/x/y"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "type.raw").write_text("0\n")
+    assert npy.systems(tmp_path) == [tmp_path / "a" / "x" / "y", tmp_path / "b"]
+    assert npy.systems(tmp_path / "a" / "x" / "y") == [tmp_path / "a" / "x" / "y"]
+    with pytest.raises(IpipError, match="nowhere: no such data folder"):
+        npy.systems(tmp_path / "nowhere")
+
+
+def test_bad_type_files_are_named(tmp_path: Path) -> None:
+    (tmp_path / "type.raw").write_text("0 one\n")
+    with pytest.raises(IpipError, match="type_map.raw: missing"):
+        npy.read_types(tmp_path)
+    (tmp_path / "type_map.raw").write_text("Mo\nS\n")
+    with pytest.raises(IpipError, match="type.raw: not a list of atom types"):
+        npy.read_types(tmp_path)

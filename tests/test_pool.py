@@ -1,0 +1,316 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dpdata
+import numpy as np
+import pytest
+
+from ipip_dp import npy, pool, provenance
+from ipip_dp.errors import IpipError
+from ipip_dp.provenance import LabelSource
+
+provenance.register()
+
+TYPE_MAP = ["Mo", "S", "O"]
+DP = Path(sys.executable).with_name("dp")
+
+
+def make_system(
+    symbols: str = "Mo O O S O",
+    n_frames: int = 10,
+    start: int = 0,
+    source: LabelSource = LabelSource.TEACHER,
+    virials: bool = True,
+    type_map: list[str] | None = None,
+) -> dpdata.LabeledSystem:
+    """Frames whose energy is their number, and whose atoms can be told apart."""
+    type_map = type_map or TYPE_MAP
+    types = np.array([type_map.index(symbol) for symbol in symbols.split()])
+    number = np.arange(start, start + n_frames, dtype=float)
+    coords = 1.5 * np.arange(len(types))[:, None] + 0.5 * types[:, None] + np.zeros(3)
+    coords = coords + np.random.default_rng(start).uniform(0, 0.1, (n_frames, len(types), 3))
+    data = {
+        "atom_names": list(type_map),
+        "atom_numbs": [int(np.sum(types == t)) for t in range(len(type_map))],
+        "atom_types": types,
+        "orig": np.zeros(3),
+        "cells": np.tile(np.eye(3) * 12.0, (n_frames, 1, 1)),
+        "coords": coords,
+        "energies": number,
+        # type, so that a wrong atom order shows
+        "forces": np.broadcast_to(types[None, :, None] + number[:, None, None] / 1000, coords.shape).copy(),
+    }
+    if virials:
+        data["virials"] = np.broadcast_to(number[:, None, None], (n_frames, 3, 3)).copy()
+    system = dpdata.LabeledSystem(data=data)
+    provenance.mark(system, source, iteration=start // 100, model_deviation=number / 7)
+    return system
+
+
+def make_pool(path: Path, *many: dpdata.LabeledSystem, set_size: int = 4) -> Path:
+    for system in many:
+        pool.append(path, system, set_size)
+    return path
+
+
+def energies(path: Path) -> list[float]:
+    return sorted(float(energy) for system in pool.frames(path) for energy in system["energies"])
+
+
+def check_frames(path: Path) -> None:
+    """Every frame still carries its own labels, atom order and provenance."""
+    for system in pool.frames(path):
+        number = system["energies"].astype(float)
+        types = system["atom_types"]
+        np.testing.assert_allclose(system["forces"][:, :, 0], types + number[:, None] / 1000, rtol=1e-6)
+        np.testing.assert_allclose(system["model_deviation"], number / 7, rtol=1e-6)
+        np.testing.assert_array_equal(system["label_iteration"], number // 100)
+
+
+@pytest.mark.parametrize("name", provenance.NAMES)
+def test_provenance_survives_dpdata(tmp_path: Path, name: str) -> None:
+    system = make_system(n_frames=7)
+    system.data["label_source"] = np.arange(7) % 3
+    expected = system[name].copy()
+    system.to("deepmd/npy", str(tmp_path / "npy"), set_size=3)
+    read = dpdata.LabeledSystem(str(tmp_path / "npy"), fmt="deepmd/npy")
+    np.testing.assert_array_equal(read[name], expected)
+    np.testing.assert_array_equal(dpdata.System(str(tmp_path / "npy"), fmt="deepmd/npy")[name], expected)
+    np.testing.assert_array_equal(read[[5, 2]][name], expected[[5, 2]])
+    read.sort_atom_types()
+    read.append(make_system(n_frames=2))
+    np.testing.assert_array_equal(read[name][:7], expected)
+    many = dpdata.MultiSystems(system, make_system("S O"), system[2:4], type_map=TYPE_MAP)
+    np.testing.assert_array_equal(many[system.formula][name], np.concatenate([expected, expected[2:4]]))
+    many.to("deepmd/npy", str(tmp_path / "many"))
+    again = dpdata.MultiSystems.from_file(str(tmp_path / "many"), fmt="deepmd/npy")
+    assert sum(len(each[name]) for each in again) == 19
+
+
+WITHOUT_PLUGINS = "import importlib.metadata as m; m.entry_points = lambda **_: []; import dpdata"
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import dpdata",
+        "from ipip_dp import pool, provenance; import dpdata",
+        f"{WITHOUT_PLUGINS}; from ipip_dp import provenance; provenance.register()",
+    ],
+    ids=["by dpdata", "by us", "late"],
+)
+def test_provenance_registers_whoever_is_imported_first(tmp_path: Path, imports: str) -> None:
+    (tmp_path / "plugin.py").write_text("from ipip_dp import provenance\nprovenance.register()\n")
+    info = tmp_path / "plugin-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Name: plugin\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[dpdata.plugins]\nplugin = plugin\n")
+    code = f"{imports}\nfor c in dpdata.System, dpdata.LabeledSystem: print([t.name for t in c.DTYPES])"
+    result = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", "-c", code],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for line in result.stdout.splitlines()[-2:]:
+        assert all(name in line for name in provenance.NAMES)
+
+
+def test_append_sorts_interleaved_atoms_and_numbers_sets(tmp_path: Path) -> None:
+    target = make_pool(tmp_path / "pool", make_system(n_frames=10), make_system("O S O Mo O", n_frames=3, start=200))
+    assert [path.name for path in npy.systems(target)] == ["Mo1S1O3"]
+    assert [p.name for p in sorted((target / "Mo1S1O3").glob("set.*"))] == [f"set.{i:06d}" for i in range(4)]
+    assert energies(target) == [*range(10), 200, 201, 202]
+    check_frames(target)
+    assert pool.summary(target) == pool.PoolSummary(0, 0, 13, {"Mo1S1O3": 13}, {"teacher": 13})
+    assert [path.name for path in tmp_path.iterdir()] == ["pool"]
+
+
+@pytest.mark.parametrize("type_map", [["S", "Mo", "O"], ["Mo", "S", "O", "H"]])
+def test_append_rejects_other_type_map(tmp_path: Path, type_map: list[str]) -> None:
+    target = make_pool(tmp_path / "pool", make_system())
+    with pytest.raises(IpipError, match=r"Mo1S1O3/type_map.raw.*'Mo', 'S', 'O'"):
+        pool.append(target, make_system("S S", type_map=type_map))
+    assert energies(target) == list(range(10))
+
+
+def test_append_rejects_missing_provenance_and_mixed_periodicity(tmp_path: Path) -> None:
+    system = make_system()
+    cluster = make_system()
+    cluster.nopbc = True
+    target = make_pool(tmp_path / "pool", system)
+    with pytest.raises(IpipError, match="non-periodic"):
+        pool.append(make_pool(tmp_path / "clusters", cluster), system)
+    with pytest.raises(IpipError, match="periodic"):
+        pool.append(target, cluster)
+    with pytest.raises(IpipError, match="periodic"):
+        pool.grow(target, [tmp_path / "clusters"], tmp_path / "next", retention=1, seed=0)
+    pool.grow(None, [tmp_path / "clusters"], tmp_path / "next", retention=1, seed=0)
+    assert all(frames.nopbc for frames in pool.frames(tmp_path / "next"))
+    del system.data["label_source"], system.data["forces"]
+    with pytest.raises(IpipError, match="forces, label_source"):
+        pool.append(target, system)
+
+
+def test_grow_keeps_a_seeded_fraction_per_formula_and_all_new_frames(tmp_path: Path) -> None:
+    old = make_pool(tmp_path / "old", make_system(n_frames=50), make_system("Mo S", n_frames=20, start=100))
+    new = [
+        make_pool(tmp_path / "a", make_system(n_frames=9, start=300, source=LabelSource.STUDENTS)),
+        make_pool(tmp_path / "b", make_system("O O", n_frames=3, start=400, source=LabelSource.REFERENCE)),
+    ]
+    result = pool.grow(old, new, tmp_path / "next", retention=0.3, seed=1, set_size=4)
+    assert (result.kept, result.dropped, result.added, result.n_frames) == (21, 49, 12, 33)
+    assert (
+        result.formulas
+        == {"Mo1S1O3": 24, "Mo1S1O0": 6, "Mo0S0O2": 3}
+        == {
+            formula: sum(len(np.load(p)) for p in (tmp_path / "next" / formula).rglob("coord.npy"))
+            for formula in result.formulas
+        }
+    )
+    assert result.label_sources == {"teacher": 21, "students": 9, "reference": 3}
+    assert result == pool.summary(tmp_path / "next")
+    check_frames(tmp_path / "next")
+    got = energies(tmp_path / "next")
+    assert len(set(got)) == 33
+    assert set(got) >= {*range(300, 309), *range(400, 403)}
+    # what is drawn depends on the seed, and not on the other formulas
+    alone = make_pool(tmp_path / "alone", make_system(n_frames=50))
+    pool.grow(alone, [], tmp_path / "alone1", retention=0.3, seed=1)
+    pool.grow(alone, [], tmp_path / "alone2", retention=0.3, seed=2)
+    assert energies(tmp_path / "alone1") == [energy for energy in got if energy < 50]
+    assert energies(tmp_path / "alone2") != energies(tmp_path / "alone1")
+
+
+def test_grow_shuffles_new_frames_into_every_set(tmp_path: Path) -> None:
+    old = make_pool(tmp_path / "old", make_system(n_frames=500))
+    new = make_pool(tmp_path / "new", make_system(n_frames=500, start=500))
+    pool.grow(old, [new], tmp_path / "next", retention=1, seed=0, set_size=100)
+    for system in pool.frames(tmp_path / "next"):
+        assert len(system) == 100
+        assert 25 < np.sum(system["energies"] >= 500) < 75
+    assert energies(tmp_path / "next") == list(range(1000))
+
+
+def test_grow_gives_the_same_pool_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    new = make_pool(tmp_path / "new", make_system(n_frames=99), set_size=10)
+    pool.grow(None, [new], tmp_path / "whole", retention=1, seed=3, set_size=8)
+    monkeypatch.setattr(pool, "_BLOCK_NUMBERS", 1000)
+    pool.grow(None, [new], tmp_path / "blocks", retention=1, seed=3, set_size=8)
+    for one, other in zip(pool.frames(tmp_path / "whole"), pool.frames(tmp_path / "blocks"), strict=True):
+        np.testing.assert_array_equal(one["energies"], other["energies"])
+    check_frames(tmp_path / "blocks")
+
+
+def test_grow_restarts_after_a_crash_and_leaves_a_complete_pool_alone(tmp_path: Path) -> None:
+    new = make_pool(tmp_path / "new", make_system())
+    make_pool(tmp_path / "next.tmp", make_system(start=900))
+    result = pool.grow(None, [new], tmp_path / "next", retention=1, seed=0)
+    assert energies(tmp_path / "next") == list(range(10))
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "next").rglob("*")}
+    pool.append(new, make_system(start=50))
+    assert pool.grow(None, [new], tmp_path / "next", retention=0, seed=9) == result
+    assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "next").rglob("*")}
+    assert not (tmp_path / "next.tmp").exists()
+
+
+def test_grow_drops_virials_that_not_all_frames_have(tmp_path: Path) -> None:
+    old = make_pool(tmp_path / "old", make_system(), make_system("S S"))
+    new = make_pool(tmp_path / "new", make_system(start=20, virials=False))
+    pool.grow(old, [new], tmp_path / "next", retention=1, seed=0)
+    has_virials = {system.formula: "virials" in system.data for system in pool.frames(tmp_path / "next")}
+    assert has_virials == {"Mo1S1O3": False, "Mo0S2O0": True}
+
+
+def test_grow_forgets_everything_at_retention_zero(tmp_path: Path) -> None:
+    old = make_pool(tmp_path / "old", make_system(), make_system("S S"))
+    new = make_pool(tmp_path / "new", make_system(start=20))
+    result = pool.grow(old, [new], tmp_path / "next", retention=0, seed=0)
+    assert (result.kept, result.dropped, result.added) == (0, 20, 10)
+    assert result.formulas == {"Mo1S1O3": 10}
+    with pytest.raises(IpipError, match="would be empty.*raise pool.retention"):
+        pool.grow(old, [], tmp_path / "empty", retention=0, seed=0)
+    assert not (tmp_path / "empty").exists()
+
+
+def test_grow_reads_plain_dpdata_folders_at_any_depth(tmp_path: Path) -> None:
+    system = make_system("S O Mo O", n_frames=6)
+    system.to("deepmd/npy", str(tmp_path / "labels" / "task.000000" / "x"), set_size=5)
+    pool.grow(None, [tmp_path / "labels"], tmp_path / "next", retention=1, seed=0)
+    check_frames(tmp_path / "next")
+    assert energies(tmp_path / "next") == list(range(6))
+
+
+def test_grow_rejects_another_type_map_and_missing_folders(tmp_path: Path) -> None:
+    old = make_pool(tmp_path / "old", make_system())
+    new = make_pool(tmp_path / "new", make_system("S S", type_map=["S", "Mo", "O"]))
+    with pytest.raises(IpipError, match=r"new/S2Mo0O0/type_map.raw.*\['S', 'Mo', 'O'\]"):
+        pool.grow(old, [new], tmp_path / "next", retention=1, seed=0)
+    with pytest.raises(IpipError, match="nothing: no such data folder"):
+        pool.grow(old, [tmp_path / "nothing"], tmp_path / "next", retention=1, seed=0)
+
+
+@pytest.mark.parametrize("name", ["coord", "force", "label_source"])
+@pytest.mark.parametrize("damage", ["truncate", "header", "garbage", "empty", "missing", "fewer", "pickle"])
+def test_damaged_file_is_named(tmp_path: Path, name: str, damage: str) -> None:
+    target = make_pool(tmp_path / "pool", make_system(n_frames=6))
+    path = target / "Mo1S1O3" / "set.000001" / f"{name}.npy"
+    content = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    elif damage == "fewer":
+        np.save(path, np.load(path)[:1, ...])
+    elif damage == "pickle":
+        np.save(path, np.array([{}, {}], dtype=object), allow_pickle=True)
+    else:
+        damaged = {"truncate": content[:-3], "header": content[:20], "garbage": b"x" * 500, "empty": b""}
+        path.write_bytes(damaged[damage])
+    # with one frame less in coord.npy, every other file is the odd one
+    where = "set.000001" if (name, damage) == ("coord", "fewer") else f"set.000001/{name}.npy"
+    with pytest.raises(IpipError, match=where):
+        list(pool.frames(target))
+    with pytest.raises(IpipError, match=where):
+        pool.grow(None, [target], tmp_path / "next", retention=1, seed=0)
+
+
+def test_summary_notices_removed_frames(tmp_path: Path) -> None:
+    new = make_pool(tmp_path / "new", make_system())
+    pool.grow(None, [new], tmp_path / "next", retention=1, seed=0, set_size=5)
+    for path in (tmp_path / "next" / "Mo1S1O3" / "set.000001").iterdir():
+        path.unlink()
+    (tmp_path / "next" / "Mo1S1O3" / "set.000001").rmdir()
+    with pytest.raises(IpipError, match="holds 5 frames, but was written with 10"):
+        pool.summary(tmp_path / "next")
+
+
+@pytest.mark.slow
+def test_dp_train_reads_the_pool(tmp_path: Path) -> None:
+    new = make_pool(tmp_path / "new", make_system(n_frames=8), make_system("S Mo", n_frames=4, start=20))
+    pool.grow(None, [new], tmp_path / "pool", retention=1, seed=0, set_size=3)
+    train = {
+        "model": {
+            "type_map": TYPE_MAP,
+            "descriptor": {"type": "se_e2_a", "sel": [8, 8, 8], "rcut": 4.0, "rcut_smth": 3.0, "neuron": [4, 8]},
+            "fitting_net": {"neuron": [8]},
+        },
+        "learning_rate": {"type": "exp", "start_lr": 1e-3, "stop_lr": 1e-4},
+        "loss": {"start_pref_e": 0, "limit_pref_e": 0, "start_pref_f": 1, "limit_pref_f": 1},
+        "training": {
+            "training_data": {"systems": [str(path) for path in npy.systems(tmp_path / "pool")], "batch_size": 1},
+            "numb_steps": 20,
+            "disp_freq": 10,
+        },
+    }
+    (tmp_path / "input.json").write_text(json.dumps(train))
+    threads = ("OMP_NUM_THREADS", "DP_INTRA_OP_PARALLELISM_THREADS", "DP_INTER_OP_PARALLELISM_THREADS")
+    one = dict.fromkeys(threads, "1")
+    run = [str(DP), "train", "input.json"]
+    result = subprocess.run(run, cwd=tmp_path, env={**os.environ, **one}, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert np.isfinite(np.loadtxt(tmp_path / "lcurve.out")).all()
