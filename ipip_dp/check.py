@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import json
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipip_dp import data, dispatch, labelers
 from ipip_dp.errors import IpipError
+from ipip_dp.labelers.ase import require_package
 from ipip_dp.params import Params, ipip_argument
 from ipip_dp.steps.seed import start_structures
 
@@ -58,15 +58,12 @@ def normalized(jdata: dict[str, Any], param_file: str) -> dict[str, Any]:
     schema = run_jdata_arginfo()
     if "ipip" not in schema.sub_fields:  # the plugin's hook has not run, as in an uninstalled checkout
         schema.extend_subfields([ipip_argument(optional=True)])
+    if "ipip" not in jdata:
+        raise IpipError(f"{param_file}: section ipip is missing")
     try:
-        result = normalize(schema, jdata)
-        if result["ipip"].get("reference") is not None:
-            reference = labelers.labeler_arguments("reference", "")
-            result["ipip"]["reference"] = reference.normalize_value(result["ipip"]["reference"])
-            reference.check_value(result["ipip"]["reference"], strict=True)
+        return normalize(schema, jdata)
     except ArgumentError as error:
         raise IpipError(f"{param_file}: {_readable(error)}") from None
-    return result
 
 
 def _readable(error: Exception) -> str:
@@ -116,31 +113,31 @@ def problems(
     """
     found: list[str] = []
 
-    def attempt(check: Callable[[], Any], file: str = "") -> None:
+    def attempt(file: str, check: Callable[..., Any], *arguments: Any) -> None:
         try:
-            check()
+            check(*arguments)
         except IpipError as error:
-            found.append(f"{file}: {error}" if file else str(error))
+            found.append(f"{file}: {error}")
 
     if mdata is not None:
         for section in ("train", "model_devi", *(("fp",) if jdata.get("fp_task_max") else ())):
             if section not in mdata:
                 found.append(f"{machine_file}: section {section} is missing")
         for section in dispatch.FALLBACK:
-            attempt(lambda name=section: dispatch.section(mdata, name), machine_file)  # type: ignore[misc]
+            attempt(machine_file, dispatch.section, mdata, section)
     try:
         jdata = normalized(jdata, param_file)
     except IpipError as error:
         return [*found, str(error)]
     params = Params.from_jdata(jdata)
     for check in (_check_modes, _check_forgetting, _check_pretraining, _check_structures):
-        attempt(lambda check=check: check(jdata, params), param_file)  # type: ignore[misc]
+        attempt(param_file, check, jdata, params)
     for key, labeler in (("ipip.teacher", params.teacher), ("ipip.reference", params.reference)):
         if labeler is not None:
-            attempt(lambda key=key, labeler=labeler: _check_labeler(key, labeler, mdata), param_file)  # type: ignore[misc]
-    attempt(lambda: _check_elements(jdata, params), param_file)
+            attempt(param_file, _check_labeler, key, labeler, mdata)
+    attempt(param_file, _check_elements, jdata, params)
     if with_data:
-        attempt(lambda: _check_data(jdata, params), param_file)
+        attempt(param_file, _check_data, jdata, params)
     return found
 
 
@@ -200,14 +197,19 @@ def _check_labeler(key: str, labeler: dict[str, Any], mdata: dict[str, Any] | No
         for model in labeler["models"]:
             if not Path(model).is_file():
                 raise IpipError(f"{key}.models: {model} does not exist")
-    if labeler["type"] != "ase":
-        return
-    package = labeler["calculator"].partition(":")[0].partition(".")[0]
-    local = mdata is None
+    if labeler["type"] == "ase" and (mdata is None or _runs_here(mdata)):
+        try:
+            require_package(labeler["calculator"])
+        except IpipError as error:
+            raise IpipError(f"{key}.calculator: {error}") from None
+
+
+def _runs_here(mdata: dict[str, Any]) -> bool:
+    """Whether labelling jobs run in this environment, as far as machine.json tells."""
     with suppress(IpipError):
-        local = local or dispatch.section(mdata or {}, "ipip_label")["machine"].get("batch_type") == "Shell"
-    if local and importlib.util.find_spec(package) is None:
-        raise IpipError(f"{key}.calculator: {labelers.missing_package(package)}")
+        machine = dispatch.section(mdata, "ipip_label")["machine"]
+        return machine.get("batch_type") == "Shell" and "Local" in machine.get("context_type", "")
+    return False
 
 
 def _check_elements(jdata: dict[str, Any], params: Params) -> None:

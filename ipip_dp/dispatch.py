@@ -38,9 +38,9 @@ def section(mdata: dict[str, Any], name: str) -> dict[str, Any]:
             value = mdata[key][0] if isinstance(mdata[key], list) else mdata[key]
             missing = [part for part in ("machine", "resources") if part not in value]
             if missing:
-                raise IpipError(f"machine.json: {key} lacks {' and '.join(missing)}")
+                raise IpipError(f"section {key} lacks {' and '.join(missing)}")
             return value
-    raise IpipError(f"machine.json: section {name} is missing, and so is {FALLBACK[name]}, which would stand in for it")
+    raise IpipError(f"section {name} is missing, and so is {FALLBACK[name]}, which would stand in for it")
 
 
 def dp_command(mdata: dict[str, Any]) -> str:
@@ -49,8 +49,9 @@ def dp_command(mdata: dict[str, Any]) -> str:
 
 
 def workers(mdata: dict[str, Any]) -> int:
-    """How many processes a labelling job may use: ``cpu_per_node`` of its section."""
-    return max(1, int(section(mdata, "ipip_label")["resources"].get("cpu_per_node", 1)))
+    """How many processes one labelling task may use: ``cpu_per_node / para_deg`` of its section."""
+    resources = section(mdata, "ipip_label")["resources"]
+    return max(1, resources.get("cpu_per_node", 1) // resources.get("para_deg", 1))
 
 
 def label_command(type_map: Sequence[str], gate: Gate, min_success: float) -> list[str]:

@@ -13,13 +13,10 @@ from __future__ import annotations
 import functools
 import logging
 import sys
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from types import ModuleType
+from typing import Any
 
 
-def _extend_arginfo(arginfo: ModuleType) -> None:
+def _extend_arginfo(arginfo: Any) -> None:
     """Add the ``ipip`` section to DP-GEN's schema, and the loop once run.py is loaded.
 
     ``run_iter`` calls ``run_jdata_arginfo`` before anything else, when

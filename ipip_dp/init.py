@@ -2,7 +2,8 @@
 
 The teacher runs MD from sys_configs, twice with different velocities: D_0 is a diverse
 subset of one set of trajectories, the held-out set a random subset of the other, so that
-no held-out frame neighbours a training frame in time. The reference labels both.
+no held-out frame neighbours a training frame in time. The first third of a trajectory is
+left out, since all of them leave from the same structure. The reference labels both.
 """
 
 from __future__ import annotations
@@ -91,7 +92,8 @@ def _choose(context: Context, name: str, labels: Sequence[Path]) -> None:
     for folder in labels:
         structure = folder.parent.name.removeprefix("task.")
         for path in sorted(raw.parent for raw in folder.rglob("type.raw")):
-            by_structure[structure].append(data.read(path, context.type_map))
+            trajectory = data.read(path, context.type_map)
+            by_structure[structure].append(trajectory[len(trajectory) // 3 :])
     settings = context.params.init
     total = settings.train_frames if name == "train" else settings.held_out_frames
     temporary = workdir.fresh(target.with_name(".frames.tmp"))

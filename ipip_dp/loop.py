@@ -139,7 +139,7 @@ def fine_tuning(context: Context) -> dict[str, Any]:
     return {**jdata, "training_init_model": True, "training_iter0_model_path": folders}
 
 
-def install(run: ModuleType) -> None:
+def install(run: Any) -> None:
     """Wrap the stages of ``dpgen.generator.run``, once.
 
     Parameters
@@ -149,10 +149,10 @@ def install(run: ModuleType) -> None:
     """
     if getattr(run, "_ipip_installed", False):
         return
-    run._ipip_installed = True  # type: ignore[attr-defined]  # a mark on somebody else's module
+    run._ipip_installed = True
     for name in STAGES:
         setattr(run, name, _wrap(run, name, getattr(run, name)))
-    run.normalize = _checked(run.normalize)  # type: ignore[attr-defined]  # run_iter looks it up here
+    run.normalize = _checked(run.normalize)  # run_iter looks it up here
 
 
 def _wrap(run: ModuleType, name: str, stage: Callable) -> Callable:

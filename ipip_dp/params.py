@@ -96,22 +96,25 @@ def ipip_argument(optional: bool = False) -> Argument:
             _positive_float(
                 "check_interval",
                 30,
-                "Seconds between two looks of dpdispatcher at the jobs, in all stages. 1 suits a local run, 30 a queue.",
+                "Seconds between two looks of dpdispatcher at the jobs, in all stages. 1 suits a local "
+                "run, 30 a queue.",
             ),
             Argument(
                 "held_out",
                 [list, str],
-                doc="Folders of reference-labelled deepmd/npy systems that no student ever trains on. Relative to the run folder.",
+                doc="Folders of reference-labelled deepmd/npy systems that no student ever trains on. "
+                "Relative to the run folder.",
             ),
             labelers.labeler_arguments(
                 "teacher",
                 "The cheap potential that labels the pool. It must know every element of type_map that occurs.",
             ),
-            Argument(
+            labelers.labeler_arguments(
                 "reference",
-                dict,
+                "The accurate labeler, in the same form as teacher: used by `ipip init`, and by `ipip "
+                "label ... --labeler reference` as the command of fp_style custom. Not needed when "
+                "fp_style is a DFT code and the data exist.",
                 optional=True,
-                doc="The accurate labeler, in the same form as teacher: used by `ipip init`, and by `ipip label ... --labeler reference` as the command of fp_style custom. Not needed when fp_style is a DFT code and the data exist.",
             ),
             _section(
                 "gate",
@@ -141,24 +144,29 @@ def ipip_argument(optional: bool = False) -> Argument:
                     default=None,
                     extra_check=lambda v: v is None or v == 1,
                     extra_check_errmsg="expected 1 or null",
-                    doc="1: pretrain one student and let forgetting make the ensemble from it. null: pretrain every student.",
+                    doc="1: pretrain one student and let forgetting make the ensemble from it. null: "
+                    "pretrain every student.",
                 ),
                 Argument(
                     "training_param",
                     [dict, None],
                     optional=True,
                     default=None,
-                    doc="A complete DeePMD-kit training input for pretraining, used as it stands but for data, seeds and numb_steps. null: default_training_param with a force-only loss.",
+                    doc="A complete DeePMD-kit training input for pretraining, used as it stands but for "
+                    "data, seeds and numb_steps. null: default_training_param with a force-only loss.",
                 ),
             ),
             _section(
                 "forget",
-                "Which weights of the fitting net are forgotten, how and when. The energy bias is always refit to the reference data, and optimiser state and learning-rate schedule always start anew.",
+                "Which weights of the fitting net are forgotten, how and when. The energy bias is always "
+                "refit to the reference data, and optimiser state and learning-rate schedule always "
+                "start anew.",
                 _arg(
                     "method",
                     str,
                     "reinit",
-                    "reinit: fresh draws from DeePMD-kit's own initialisers. shrink_perturb: shrink * w + noise * fresh draw. none: keep the weights.",
+                    "reinit: fresh draws from DeePMD-kit's own initialisers. shrink_perturb: shrink * w "
+                    "+ noise * fresh draw. none: keep the weights.",
                     lambda v: v in FORGET_METHODS,
                     f"expected one of {', '.join(FORGET_METHODS)}",
                 ),
@@ -172,7 +180,8 @@ def ipip_argument(optional: bool = False) -> Argument:
                     "at",
                     str,
                     "pretrain",
-                    "pretrain: at the start of iteration 1, 2, ..., on the previous iteration's students. finetune: between pretraining and fine-tuning. both.",
+                    "pretrain: at the start of iteration 1, 2, ..., on the previous iteration's "
+                    "students. finetune: between pretraining and fine-tuning. both.",
                     lambda v: v in FORGET_AT,
                     f"expected one of {', '.join(FORGET_AT)}",
                 ),

@@ -41,7 +41,7 @@ def predict(folders: Sequence[Path], output: Path, config: dict[str, Any], type_
         for name, values in _predict_system(driver, system.data).items():
             arrays[f"{number}/{name}"] = values
     temporary = output.with_name(f".{output.name}.tmp.npz")
-    np.savez(temporary, **arrays)
+    np.savez(temporary, allow_pickle=False, **arrays)
     os.replace(temporary, output)
 
 

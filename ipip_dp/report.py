@@ -72,6 +72,7 @@ def lines() -> list[str]:
     total, dispatched = timing()
     if total:
         result.append(
-            f"{total:.0f} s in finished stages, {100 * (total - dispatched) / total:.1f}% of it outside dispatched jobs."
+            f"{total:.0f} s in finished stages, {100 * (total - dispatched) / total:.1f}% of it outside "
+            f"dispatched jobs."
         )
     return result

@@ -77,5 +77,5 @@ def test_local_cpu_runs_two_tasks_at_a_time(tasks: int, tmp_path: Path, monkeypa
 def test_fp_command_is_ours() -> None:
     for path in MACHINES:
         fp = json.loads(path.read_text())["fp"]
-        assert fp["command"] == "ipip label POSCAR labels --labeler reference.json"
-        assert fp["user_forward_files"] == ["reference.json"]
+        assert fp["command"] == "ipip label POSCAR labels --param param.json --labeler reference --min-success 0"
+        assert fp["user_forward_files"] == ["param.json"]

@@ -140,7 +140,7 @@ class TensorFlowCheckpoint(Checkpoint):
 
 def _training_script(meta: Path) -> dict[str, Any]:
     """Return the normalised training input that DeePMD-kit keeps in the graph."""
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # ships no stubs
+    from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
 
     graph = MetaGraphDef()

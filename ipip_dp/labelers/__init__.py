@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DRIVERS: dict[str, type[Labeler]] = {"lammps": LammpsDriver, "ase": AseDriver, "dp": DPDriver}
 
 
-def labeler_arguments(name: str, doc: str) -> Argument:
+def labeler_arguments(name: str, doc: str, optional: bool = False) -> Argument:
     """Return the schema of one labeler section.
 
     Parameters
@@ -32,6 +32,8 @@ def labeler_arguments(name: str, doc: str) -> Argument:
         Key of the section, for example "teacher".
     doc : str
         What the labeler is used for.
+    optional : bool
+        Whether the section may be left out.
 
     Returns
     -------
@@ -108,6 +110,7 @@ def labeler_arguments(name: str, doc: str) -> Argument:
                 doc="What computes energies, forces and virials.",
             )
         ],
+        optional=optional,
         doc=doc,
     )
 

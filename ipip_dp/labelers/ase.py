@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -115,15 +116,30 @@ def to_atoms(data: dict[str, Any]) -> list[Atoms]:
     ]
 
 
-def _import_class(path: str) -> Any:
+def require_package(path: str) -> None:
+    """Check, without importing it, that the package of a calculator's import path is installed.
+
+    Raises
+    ------
+    IpipError
+        If it is not, or the path is malformed.
+    """
     module_name, _, class_name = path.partition(":")
     if not class_name:
         raise IpipError(f'calculator {path!r}: expected "module:Class", for example "tblite.ase:TBLite"')
+    package = module_name.partition(".")[0]
+    if importlib.util.find_spec(package) is None:
+        raise IpipError(f"calculator {path!r} cannot be imported: no package {package}{_how_to_install(package)}")
+
+
+def _how_to_install(package: str) -> str:
+    return f'; install it with: pip install "ipip-dp[{EXTRAS[package]}]"' if package in EXTRAS else ""
+
+
+def _import_class(path: str) -> Any:
+    require_package(path)
+    module_name, _, class_name = path.partition(":")
     try:
         return getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
-        message = f"calculator {path!r} cannot be imported: {error}"
-        extra = EXTRAS.get(module_name.split(".")[0])
-        if extra and isinstance(error, ImportError):
-            message += f'; install it with: pip install "ipip-dp[{extra}]"'
-        raise IpipError(message) from error
+        raise IpipError(f"calculator {path!r} cannot be imported: {error}") from error

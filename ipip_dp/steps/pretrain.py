@@ -123,7 +123,8 @@ def check_learning_curve(path: Path) -> None:
     rows = [line.split() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
     if rows and not all(math.isfinite(float(value)) for value in rows[-1]):
         raise IpipError(
-            f"{path}: the training diverged (NaN at step {rows[-1][0]}); lower learning_rate.start_lr, or look for absurd labels"
+            f"{path}: the training diverged (NaN at step {rows[-1][0]}); lower learning_rate.start_lr, or "
+            f"look for absurd labels"
         )
 
 

@@ -92,7 +92,8 @@ def collect_md(work_path: Path, tasks: Sequence[str]) -> list[Path]:
     labels = [work_path / task / "labels" for task in tasks]
     if not any(True for folder in labels for _ in folder.rglob("type.raw")):
         raise IpipError(
-            f"the teacher's MD in {work_path} gave no usable frame; {_first_reason(labels)}. Remove {work_path} to run it again"
+            f"the teacher's MD in {work_path} gave no usable frame; {_first_reason(labels)}. Remove "
+            f"{work_path} to run it again"
         )
     return labels
 

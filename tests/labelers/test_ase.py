@@ -1,3 +1,5 @@
+import importlib.util
+
 import dpdata
 import numpy as np
 import pytest
@@ -47,16 +49,22 @@ def test_isolated_system_has_no_virial():
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("nomodule:X", "'nomodule:X' cannot be imported: No module"),
-        ("chgnet.nomodule:X", r'pip install "ipip-dp\[chgnet\]"'),
-        ("tblite.nomodule:X", r'pip install "ipip-dp\[xtb\]"'),
+        ("nopackage:X", "'nopackage:X' cannot be imported: no package nopackage"),
+        ("tblite.nomodule:X", "No module named 'tblite.nomodule'"),
         ("tblite.ase:NoClass", "NoClass"),
         ("tblite.ase", 'expected "module:Class"'),
     ],
 )
-def test_import_errors_name_path_and_remedy(path, message):
+def test_import_errors_name_the_path(path, message):
     with pytest.raises(IpipError, match=message):
         make_driver({"type": "ase", "calculator": path}, TYPE_MAP)
+
+
+@pytest.mark.parametrize(("package", "extra"), [("chgnet", "chgnet"), ("tblite", "xtb")])
+def test_missing_package_names_our_extra(package, extra, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(IpipError, match=rf'no package {package}; install it with: pip install "ipip-dp\[{extra}\]"'):
+        make_driver({"type": "ase", "calculator": f"{package}.x:X"}, TYPE_MAP)
 
 
 def test_wrong_keyword_of_the_calculator():

@@ -33,7 +33,7 @@ def counting(**kwargs):
 @pytest.fixture(autouse=True)
 def counting_calculator(monkeypatch):
     monkeypatch.syspath_prepend(str(HERE))
-    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    monkeypatch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
 
 
 def calls():
