@@ -9,10 +9,13 @@ import numpy as np
 
 from ipip_dp import data, labelers
 from ipip_dp.errors import IpipError
+from ipip_dp.labelers.execute import Task, run_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    import dpdata
 
 QUANTITIES = ("energies", "forces", "virials")
 
@@ -34,44 +37,43 @@ def predict(folders: Sequence[Path], output: Path, config: dict[str, Any], type_
     type_map : sequence of str
         The elements, in the order of param.json.
     """
-    driver = labelers.make_driver(config, list(type_map))
-    arrays = {}
-    for number, path in enumerate(data.find_systems(folders)):
-        system = data.read(path, type_map)
-        for name, values in _predict_system(driver, system.data).items():
-            arrays[f"{number}/{name}"] = values
+    systems = [data.read(path, type_map) for path in data.find_systems(folders)]
+    if config["type"] == "dp":
+        driver = labelers.make_driver(config, list(type_map))
+        predictions = [driver.predict_members(system.data) for system in systems]
+    else:
+        predictions = _predict_one_by_one(systems, config, type_map)
+    arrays = {f"{i}/{name}": values for i, system in enumerate(predictions) for name, values in system.items()}
     temporary = output.with_name(f".{output.name}.tmp.npz")
     np.savez(temporary, allow_pickle=False, **arrays)
     os.replace(temporary, output)
 
 
-def _predict_system(driver: Any, frames: dict[str, Any]) -> dict[str, np.ndarray]:
-    if hasattr(driver, "predict_members"):
-        return driver.predict_members(frames)
-    n_frames, n_atoms = frames["coords"].shape[:2]
-    result = {
-        "energies": np.full((1, n_frames), np.nan),
-        "forces": np.full((1, n_frames, n_atoms, 3), np.nan),
-        "virials": np.full((1, n_frames, 3, 3), np.nan),
-    }
-    reason = None
-    for i in range(n_frames):
-        frame = {**frames, "coords": frames["coords"][i : i + 1], "cells": frames["cells"][i : i + 1]}
-        try:
-            labeled = driver.label(frame)
-        except IpipError:
-            raise
-        except Exception as error:  # a calculator's own failure on this frame
-            reason = error
-            continue
-        for name in QUANTITIES:
-            if name in labeled:
-                result[name][0, i] = np.asarray(labeled[name])[0]
-    if np.isnan(result["energies"]).all():
-        raise IpipError(f"the labeler failed on all {n_frames} frames; the last reason: {reason}")
-    if np.isnan(result["virials"]).all():
-        del result["virials"]
-    return result
+def _predict_one_by_one(
+    systems: Sequence[dpdata.LabeledSystem], config: dict[str, Any], type_map: Sequence[str]
+) -> list[dict[str, np.ndarray]]:
+    """Predictions of a labeler that is one model; it may fail on some frames, but not on all."""
+    predictions = []
+    tasks = []
+    size = labelers.DRIVERS[config["type"]].frames_per_call
+    for number, system in enumerate(systems):
+        n_frames, n_atoms = system["coords"].shape[:2]
+        shapes = {"energies": (), "forces": (n_atoms, 3), "virials": (3, 3)}
+        predictions.append({name: np.full((1, n_frames, *shape), np.nan) for name, shape in shapes.items()})
+        frames = np.arange(n_frames)
+        tasks += [Task(number, frames[i : i + size], system[i : i + size]) for i in range(0, n_frames, size)]
+    reason = ""
+    for outcome in run_tasks(tasks, config, type_map, workers=1):
+        for frame, labels in outcome.labels.items():
+            for name, value in labels.items():
+                predictions[outcome.group][name][0, frame] = value
+        reason = next(iter(outcome.reasons.values()), reason)
+    if all(np.isnan(system["energies"]).all() for system in predictions):
+        raise IpipError(f"the labeler failed on every frame; the last reason: {reason}")
+    return [
+        {name: values for name, values in system.items() if name != "virials" or not np.isnan(values).all()}
+        for system in predictions
+    ]
 
 
 def load(path: Path) -> list[dict[str, np.ndarray]]:
