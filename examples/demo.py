@@ -47,8 +47,8 @@ def baseline(param: dict) -> dict:
         BASELINE.mkdir(exist_ok=True)
         param = {key: value for key, value in param.items() if key != "ipip"}
         for key in ("init_data_prefix", "sys_configs_prefix"):
-            param[key] = str(Path(param[key]).resolve())
-        data = [str(path.resolve()) for path in sorted(Path().glob("iter.*/02.fp/data.*"))]
+            param[key] = f"../{param[key]}"
+        data = [str(path) for path in sorted(Path().glob("iter.*/02.fp/data.*"))]
         param.update(init_data_sys=[*param["init_data_sys"], *data], model_devi_jobs=[], dp_compress=False)
         training = param["default_training_param"]
         training["training"]["numb_steps"] *= len(iterations())
@@ -103,6 +103,27 @@ run 1000
     return next(line for line in log.read_text().splitlines() if line.startswith("Loop time"))
 
 
+def picture(scratch: dict, path: Path) -> None:
+    """Draw the held-out force errors side by side."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    evaluated = [read(iteration / "00.ipip/evaluate/metrics.json") for iteration in iterations()]
+    bars = {"teacher\n(CHGNet)": evaluated[0]["teacher"], "same data\nwithout IPIP": scratch["ensemble"]}
+    bars |= {f"IPIP\niteration {number}": errors["ensemble"] for number, errors in enumerate(evaluated)}
+    values = [errors["force_rmse"] for errors in bars.values()]
+    figure, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")
+    colors = ["tab:gray", "tab:orange", *["tab:blue"] * len(evaluated)]
+    axes.bar_label(axes.bar(list(bars), values, color=colors, width=0.6), fmt="%.2f", padding=2)
+    axes.set_ylabel("held-out force RMSE (eV/Å)")
+    axes.set_title(f"Mo-S-O, {evaluated[-1]['reference_frames']} reference frames (GFN1-xTB)", fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
 def main() -> None:
     start = time.monotonic()
     folder = Path(sys.argv[1])
@@ -127,10 +148,12 @@ def main() -> None:
     for name, errors in rows:
         students = [student["force_rmse"] for student in errors["students"]]
         table.add_row(name, f"{sum(students) / len(students):.4f}", f"{errors['ensemble']['force_rmse']:.4f}")
-    Console().print(table)
+    Console(width=120).print(table)
+    picture(scratch, Path("demo.png"))
     print("The reference is GFN1-xTB at 3000 K electronic temperature: semi-empirical, not DFT.")
     print(f"MD with the compressed model, {MD.resolve()}: {speed}")
     print(f"Models: {' '.join(str(Path(model).resolve()) for model in best['models'])}")
+    print(f"Picture: {Path('demo.png').resolve()}")
     print(f"This call took {time.monotonic() - start:.0f} s.")
 
 

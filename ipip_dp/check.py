@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import copy
+import glob
 import json
-from contextlib import suppress
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipip_dp import data, dispatch, labelers
+from ipip_dp import data, labelers, machine, schema
 from ipip_dp.errors import IpipError
-from ipip_dp.labelers.ase import require_package
-from ipip_dp.params import Params, ipip_argument
+from ipip_dp.labelers.ase import require_class
+from ipip_dp.labelers.lammps import require_installed
+from ipip_dp.params import Params, param_json_argument
+from ipip_dp.schema import shown
+from ipip_dp.steps import link_labeler_files
 from ipip_dp.steps.seed import start_structures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from dargs import Argument
 
 # Keys of param.json that start or steer a training in a way that IPIP replaces.
 REPLACED_KEYS = ("training_init_frozen_model", "training_finetune_model", "training_iter0_model_path")
+# Counts of DP-GEN's that its own schema does not bound, and their smallest values.
+SMALLEST = {"numb_models": 1, "fp_task_max": 0, "fp_task_min": 0, "model_devi_skip": 0}
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -32,14 +40,33 @@ def load(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text())
     except FileNotFoundError:
-        raise IpipError(f"{path} does not exist") from None
+        raise IpipError(f"{path}: does not exist (working directory {Path.cwd()})") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise IpipError(f"{path} cannot be read: {error}") from None
+        raise IpipError(f"{path}: cannot be read: {error}") from None
     except json.JSONDecodeError as error:
         raise IpipError(f"{path}: not valid JSON at line {error.lineno}, column {error.colno}: {error.msg}") from None
     if not isinstance(value, dict):
-        raise IpipError(f"{path}: expected a JSON object, found {type(value).__name__}")
+        raise IpipError(f"{path}: expected an object {{...}}, found {shown(value)}")
     return value
+
+
+def load_input(param_file: Path, machine_file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read param.json and machine.json.
+
+    Raises
+    ------
+    IpipError
+        With one line for each of the two that cannot be read.
+    """
+    values, found = [], []
+    for path in (param_file, machine_file):
+        try:
+            values.append(load(path))
+        except IpipError as error:
+            found.append(str(error))
+    if found:
+        raise IpipError("\n".join(found))
+    return values[0], values[1]
 
 
 def normalized(jdata: dict[str, Any], param_file: str) -> dict[str, Any]:
@@ -48,43 +75,31 @@ def normalized(jdata: dict[str, Any], param_file: str) -> dict[str, Any]:
     Raises
     ------
     IpipError
-        At the first key that is unknown or has a wrong value.
+        With one line for every key that is unknown, missing or has a wrong value.
     """
-    from dargs.dargs import ArgumentError
-    from dpgen.generator.arginfo import run_jdata_arginfo
+    argument = _param_schema()
+    found = list(schema.problems(argument, jdata))
+    if found:
+        raise IpipError("\n".join(f"{param_file}: {problem}" for problem in found))
+    return _with_defaults(argument, jdata)
+
+
+def _param_schema() -> Argument:
+    argument = param_json_argument()
+    argument.sub_fields["ipip"].optional = False
+    return argument
+
+
+def _with_defaults(argument: Argument, jdata: dict[str, Any]) -> dict[str, Any]:
     from dpgen.util import normalize
 
-    jdata = copy.deepcopy(jdata)
-    schema = run_jdata_arginfo()
-    if "ipip" not in schema.sub_fields:  # the plugin's hook has not run, as in an uninstalled checkout
-        schema.extend_subfields([ipip_argument(optional=True)])
-    if "ipip" not in jdata:
-        raise IpipError(f"{param_file}: section ipip is missing")
-    try:
-        return normalize(schema, jdata)
-    except ArgumentError as error:
-        raise IpipError(f"{param_file}: {_readable(error)}") from None
+    return normalize(argument, copy.deepcopy(jdata))
 
 
-def _readable(error: Exception) -> str:
-    """A dargs message with the key path written as in JSON: ``ipip.pool.retention``."""
-    text = str(error)
-    for location in ("root location", "location"):
-        text = text.replace(f"[at {location}", f"[{location}")
-    head, _, rest = text.partition("] ")
-    path = head.split("`")[1].replace("/", ".") if "`" in head else ""
-    return f"{path}: {rest}" if path else rest or text
-
-
-def require_valid(jdata: dict[str, Any], mdata: dict[str, Any] | None, param_file: str, machine_file: str) -> Params:
-    """Check the whole input before a run.
-
-    Parameters
-    ----------
-    jdata, mdata : dict
-        param.json and machine.json as they were read; ``mdata`` None skips machine.json.
-    param_file, machine_file : str
-        Their names, for the messages.
+def require_valid(
+    jdata: dict[str, Any], mdata: dict[str, Any] | None, param_file: str, machine_file: str, with_data: bool = True
+) -> Params:
+    """Check the whole input before a run; see :func:`problems`.
 
     Returns
     -------
@@ -95,7 +110,7 @@ def require_valid(jdata: dict[str, Any], mdata: dict[str, Any] | None, param_fil
     IpipError
         With one line for every problem found.
     """
-    found = problems(jdata, mdata, param_file, machine_file)
+    found = problems(jdata, mdata, param_file, machine_file, with_data)
     if found:
         raise IpipError("\n".join(found))
     return Params.from_jdata(normalized(jdata, param_file))
@@ -108,145 +123,209 @@ def problems(
 
     Parameters
     ----------
+    jdata, mdata : dict
+        param.json and machine.json as they were read; ``mdata`` None skips machine.json.
+    param_file, machine_file : str
+        Their names, for the messages.
     with_data : bool
         Whether D_0 and the held-out set must exist already (not so before ``ipip init``).
     """
-    found: list[str] = []
-
-    def attempt(file: str, check: Callable[..., Any], *arguments: Any) -> None:
-        try:
-            check(*arguments)
-        except IpipError as error:
-            found.append(f"{file}: {error}")
-
+    found = []
     if mdata is not None:
-        for section in ("train", "model_devi", *(("fp",) if jdata.get("fp_task_max") else ())):
-            if section not in mdata:
-                found.append(f"{machine_file}: section {section} is missing")
-        for section in dispatch.FALLBACK:
-            attempt(machine_file, dispatch.section, mdata, section)
-    try:
-        jdata = normalized(jdata, param_file)
-    except IpipError as error:
-        return [*found, str(error)]
-    params = Params.from_jdata(jdata)
-    for check in (_check_modes, _check_forgetting, _check_pretraining, _check_structures):
-        attempt(param_file, check, jdata, params)
-    for key, labeler in (("ipip.teacher", params.teacher), ("ipip.reference", params.reference)):
-        if labeler is not None:
-            attempt(param_file, _check_labeler, key, labeler, mdata)
-    attempt(param_file, _check_elements, jdata, params)
-    if with_data:
-        attempt(param_file, _check_data, jdata, params)
+        found = [f"{machine_file}: {problem}" for problem in machine.problems(mdata, bool(jdata.get("fp_task_max")))]
+    for problem in _param_problems(jdata, None if found else mdata, with_data):
+        found.append(" ".join(f"{param_file}: {problem}".split()))  # whatever parsers say, on one line
     return found
 
 
-def _check_modes(jdata: dict[str, Any], params: Params) -> None:
+def _param_problems(jdata: dict[str, Any], mdata: dict[str, Any] | None, with_data: bool) -> Iterator[Any]:
+    """Problems of param.json; what depends on machine.json only if ``mdata`` is given."""
+    if jdata.get("model_devi_engine", "lammps") != "lammps":
+        yield f"model_devi_engine: expected lammps, found {shown(jdata['model_devi_engine'])}"
+        return
+    argument = _param_schema()
+    found = list(schema.problems(argument, jdata))
+    yield from found
+    # The other checks see defaults where there is something wrong.
+    jdata = schema.without(jdata, [problem.path for problem in found])
+    if any(True for _ in schema.problems(argument, jdata)):  # something without a default
+        return
+    jdata = _with_defaults(argument, jdata)
+    params = Params.from_jdata(jdata)
+    yield from _check_modes(jdata)
+    yield from _check_elements(jdata)
+    yield from _check_training(jdata, params)
+    elements: dict[Path, list[str]] = {}
+    yield from _check_structures(jdata, elements)
+    here = mdata is not None and machine.labels_here(mdata)
+    for key, labeler in (("ipip.teacher", params.teacher), ("ipip.reference", params.reference)):
+        if labeler is not None:
+            yield from _check_labeler(key, labeler, here, elements)
+    if params.reference is None and "--labeler reference" in str((mdata or {}).get("fp")):
+        yield "ipip.reference: missing; the command of section fp in machine.json uses it"
+    if with_data:
+        yield from _check_data(jdata, params)
+
+
+def _check_modes(jdata: dict[str, Any]) -> Iterator[str]:
     backend = jdata.get("train_backend", "tensorflow")
     if backend not in ("tensorflow", "pytorch"):
-        raise IpipError(f"train_backend: {backend!r} cannot forget; expected tensorflow or pytorch")
-    if jdata.get("model_devi_engine", "lammps") != "lammps":
-        raise IpipError("model_devi_engine: only lammps explores in an IPIP run")
+        yield f"train_backend: expected tensorflow or pytorch, which can forget; found {shown(backend)}"
+    if jdata.get("dp_compress") and jdata.get("dp_train_skip_neighbor_stat") and backend == "tensorflow":
+        yield "dp_train_skip_neighbor_stat: dp_compress needs the neighbour statistics; set one of the two to false"
     if jdata.get("cluster_cutoff") is not None:
-        raise IpipError("cluster_cutoff: frames cut into clusters cannot be relabelled; remove the key")
+        yield "cluster_cutoff: frames cut into clusters cannot be relabelled; remove the key"
     for key in REPLACED_KEYS:
         if jdata.get(key):
-            raise IpipError(f"{key}: an IPIP run starts every training from its own checkpoints; remove the key")
-    if len(set(jdata["type_map"])) != len(jdata["type_map"]) or not jdata["type_map"]:
-        raise IpipError(f"type_map: expected every element once, found {jdata['type_map']}")
-    if jdata["numb_models"] < 1:
-        raise IpipError(f"numb_models: expected at least 1, found {jdata['numb_models']}")
-
-
-def _check_forgetting(jdata: dict[str, Any], params: Params) -> None:
-    if params.pretrain.numb_models == 1 and params.forget.method_at("finetune") == "none" and jdata["numb_models"] > 1:
-        raise IpipError(
-            "ipip.pretrain.numb_models: one pretrained student makes an ensemble only if fine-tuning starts with "
-            "forgetting; set ipip.forget.at to finetune or both, with a method other than none"
-        )
-
-
-def _check_pretraining(jdata: dict[str, Any], params: Params) -> None:
-    own = params.pretrain.training_param
-    default = jdata["default_training_param"]
-    if own is None or not isinstance(default, dict):
-        return
-    for key in ("descriptor", "fitting_net"):
-        ours, theirs = own.get("model", {}).get(key, {}), default.get("model", {}).get(key, {})
-        for name in sorted({*ours, *theirs} - {"seed"}):
-            if ours.get(name) != theirs.get(name):
-                raise IpipError(
-                    f"ipip.pretrain.training_param.model.{key}.{name}: {ours.get(name)!r} differs from "
-                    f"default_training_param.model.{key}.{name}: {theirs.get(name)!r}; fine-tuning starts from the "
-                    "pretrained weights, so the two models must be the same"
+            yield f"{key}: an IPIP run starts every training from its own checkpoints; remove the key"
+    for key, smallest in SMALLEST.items():
+        value = jdata.get(key, smallest)
+        if isinstance(value, bool) or value < smallest:
+            yield f"{key}: expected an integer of at least {smallest}, found {shown(value)}"
+    low, high = jdata["model_devi_f_trust_lo"], jdata["model_devi_f_trust_hi"]
+    if isinstance(low, (int, float)) and isinstance(high, (int, float)) and not 0 <= low <= high:
+        yield f"model_devi_f_trust_lo: expected from 0 up to model_devi_f_trust_hi, {high}; found {low}"
+    for number, job in enumerate(jdata["model_devi_jobs"]):
+        for index in job["sys_idx"]:
+            if not 0 <= index < len(jdata["sys_configs"]):
+                yield (
+                    f"model_devi_jobs[{number}].sys_idx: expected indices of the {len(jdata['sys_configs'])} entries "
+                    f"of sys_configs, from 0 on; found {index}"
                 )
 
 
-def _check_structures(jdata: dict[str, Any], params: Params) -> None:
+def _check_elements(jdata: dict[str, Any]) -> Iterator[str]:
+    from dpdata.periodic_table import ELEMENTS
+
+    type_map, mass_map = jdata["type_map"], jdata["mass_map"]
+    if not type_map or len(set(type_map)) < len(type_map):
+        yield f"type_map: expected every element once, found {shown(type_map)}"
+    for element in type_map:
+        if element not in ELEMENTS and mass_map == "auto":
+            yield f"type_map: {element} is no element, so its mass must be given in mass_map"
+    if isinstance(mass_map, list) and len(mass_map) != len(type_map):
+        yield f"mass_map: expected one mass for each of type_map {shown(type_map)}, found {shown(mass_map)}"
+
+
+def _check_training(jdata: dict[str, Any], params: Params) -> Iterator[str]:
+    """Check what forgetting and the hand-over between trainings rely on."""
+    if params.pretrain.numb_models == 1 and params.forget.method_at("finetune") == "none" and jdata["numb_models"] > 1:
+        yield (
+            "ipip.pretrain.numb_models: one pretrained student makes an ensemble only if fine-tuning starts with "
+            "forgetting; set ipip.forget.at to finetune or both, with a method other than none"
+        )
+    default, own = jdata["default_training_param"], params.pretrain.training_param
+    if isinstance(default, list) and len(default) != jdata["numb_models"]:
+        yield f"default_training_param: expected numb_models = {jdata['numb_models']} entries, found {len(default)}"
+    inputs = {"default_training_param": default} if isinstance(default, dict) else {}
+    if isinstance(default, list):
+        inputs = {f"default_training_param[{number}]": value for number, value in enumerate(default)}
+    own_key = "ipip.pretrain.training_param"
+    if own is not None:
+        inputs[own_key] = own
+    found = [
+        f"{key}.model.descriptor: missing; expected a DeePMD-kit training input with its model"
+        for key, value in inputs.items()
+        if not isinstance(value.get("model"), dict) or not isinstance(value["model"].get("descriptor"), dict)
+    ]
+    yield from found
+    if own is None or found:
+        return
+    for key, value in inputs.items():
+        for name in ("descriptor", "fitting_net"):
+            yield from _same_model(own_key, own["model"], key, value["model"], name)
+
+
+def _same_model(own_key: str, own: dict[str, Any], key: str, default: dict[str, Any], name: str) -> Iterator[str]:
+    ours, theirs = (_without_seeds(model.get(name, {})) for model in (own, default))
+    for part in sorted({*ours, *theirs}):
+        if ours.get(part) != theirs.get(part):
+            yield (
+                f"{own_key}.model.{name}.{part}: {shown(ours.get(part))} differs from {key}.model.{name}.{part}: "
+                f"{shown(theirs.get(part))}; fine-tuning starts from the pretrained weights, so the two models must "
+                "be the same"
+            )
+
+
+def _without_seeds(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_seeds(item) for key, item in value.items() if key != "seed"}
+    return [_without_seeds(item) for item in value] if isinstance(value, list) else value
+
+
+def _check_structures(jdata: dict[str, Any], elements: dict[Path, list[str]]) -> Iterator[str]:
+    """Check the start structures; their elements are added to ``elements``."""
+    import dpdata
+    from dpdata.format import Format
+
+    fmt = jdata.get("sys_format", "vasp/poscar")
+    if fmt not in Format.get_formats():
+        yield f"sys_format: expected a format of dpdata, as vasp/poscar, found {shown(fmt)}"
+        return
     if not any(jdata["sys_configs"]):
-        raise IpipError("sys_configs: no start structures; expected at least one file pattern")
-    prefix = jdata.get("sys_configs_prefix") or "."
-    matched = {name.split(".")[0] for name, _ in start_structures(jdata)}
+        yield "sys_configs: no start structures; expected at least one file pattern"
+    prefix = Path(jdata.get("sys_configs_prefix") or ".")
     for index, patterns in enumerate(jdata["sys_configs"]):
-        if f"{index:03d}" not in matched:
-            raise IpipError(f"sys_configs[{index}]: no file matches {patterns} below {prefix}")
+        for number, pattern in enumerate(patterns):
+            if not glob.glob(str(prefix / pattern)):
+                yield f"sys_configs[{index}][{number}]: no file matches {prefix / pattern}"
+    for path in sorted({path for _, path in start_structures(jdata)}):
+        try:
+            elements[path] = dpdata.System(str(path), fmt=fmt)["atom_names"]
+        except Exception as error:  # whatever dpdata's parsers raise on a broken file
+            yield f"sys_configs: {path} cannot be read as {fmt} ({type(error).__name__}: {error})"
+            continue
+        if unknown := sorted(set(elements[path]) - set(jdata["type_map"])):
+            yield f"sys_configs: {path} has {', '.join(unknown)}, which type_map {shown(jdata['type_map'])} lacks"
 
 
-def _check_labeler(key: str, labeler: dict[str, Any], mdata: dict[str, Any] | None) -> None:
+def _check_labeler(key: str, labeler: dict[str, Any], here: bool, elements: dict[Path, list[str]]) -> Iterator[str]:
+    """Check a labeler's files, elements and, if it runs in this environment, its program."""
+    checks: list[Callable[[], Any]] = []
     if labeler["type"] == "dp":
         for model in labeler["models"]:
             if not Path(model).is_file():
-                raise IpipError(f"{key}.models: {model} does not exist")
-    if labeler["type"] == "ase" and (mdata is None or _runs_here(mdata)):
-        try:
-            require_package(labeler["calculator"])
-        except IpipError as error:
-            raise IpipError(f"{key}.calculator: {error}") from None
+                yield f"{key}.models: {model} does not exist (working directory {Path.cwd()})"
+    elif labeler["type"] == "ase" and here:
+        checks.append(lambda: require_class(labeler["calculator"]))
+    elif here:
+        checks.append(lambda: require_installed(labeler["command"], labeler["pair_coeff"]))
+    with tempfile.TemporaryDirectory() as folder:
+        checks.append(lambda: link_labeler_files(labeler, Path(folder)))
+        for check in checks:
+            try:
+                check()
+            except IpipError as error:
+                yield f"{key}: {error}"
+    known = labelers.known_elements(labeler)
+    for path, present in elements.items():
+        if known is not None and (unknown := sorted(set(present) - set(known))):
+            yield f"{key}.elements: it knows {', '.join(known)}, but {path} has {', '.join(unknown)}"
 
 
-def _runs_here(mdata: dict[str, Any]) -> bool:
-    """Whether labelling jobs run in this environment, as far as machine.json tells."""
-    with suppress(IpipError):
-        machine = dispatch.section(mdata, "ipip_label")["machine"]
-        return machine.get("batch_type") == "Shell" and "Local" in machine.get("context_type", "")
-    return False
-
-
-def _check_elements(jdata: dict[str, Any], params: Params) -> None:
-    import dpdata
-
-    known = labelers.known_elements(params.teacher)
-    for _, path in start_structures(jdata):
-        try:
-            system = dpdata.System(str(path), fmt=jdata.get("sys_format", "vasp/poscar"))
-        except Exception as error:  # whatever dpdata's parsers raise on a broken file
-            raise IpipError(
-                f"sys_configs: {path} cannot be read as {jdata.get('sys_format', 'vasp/poscar')}: {error}"
-            ) from None
-        for element in system["atom_names"]:
-            if element not in jdata["type_map"]:
-                raise IpipError(f"sys_configs: {path} has element {element}, which type_map {jdata['type_map']} lacks")
-            if known is not None and element not in known:
-                raise IpipError(f"ipip.teacher: it knows {', '.join(known)}, but {path} has element {element}")
-
-
-def _check_data(jdata: dict[str, Any], params: Params) -> None:
+def _check_data(jdata: dict[str, Any], params: Params) -> Iterator[str]:
     prefix = Path(jdata.get("init_data_prefix") or ".")
     folders = {
         "init_data_sys": [prefix / name for name in jdata["init_data_sys"]],
         "ipip.held_out": list(params.held_out),
     }
+    hint = "; `ipip init` makes it" if params.reference is not None else ""
+    frames: dict[str, dict[bytes, Path]] = {key: {} for key in folders}
     for key, paths in folders.items():
         if not paths:
-            raise IpipError(f"{key}: expected at least one data folder")
-        try:
-            for system in data.find_systems(paths):
-                data.check_type_map(system, jdata["type_map"])
-                data.check_frames(system)
-        except IpipError as error:
-            raise IpipError(f"{key}: {error}") from None
-    shared = {s.resolve() for s in data.find_systems(folders["init_data_sys"])} & {
-        s.resolve() for s in data.find_systems(folders["ipip.held_out"])
-    }
+            yield f"{key}: expected at least one data folder"
+        for path in paths:
+            try:
+                for system in data.find_systems([path]):
+                    data.check_type_map(system, jdata["type_map"])
+                    data.check_frames(system)
+                    frames[key].update(dict.fromkeys(data.frame_digests(system), system))
+            except IpipError as error:
+                yield f"{key}: {error}{'' if path.exists() else hint}"
+    train, held_out = frames.values()
+    shared = [system for frame, system in held_out.items() if frame in train]
     if shared:
-        raise IpipError(f"ipip.held_out: {sorted(shared)[0]} is training data as well (init_data_sys)")
+        yield (
+            f"ipip.held_out: {len(shared)} of its {len(held_out)} frames are training data as well (init_data_sys), "
+            f"the first in {shared[0]}; expected frames that no student trains on"
+        )

@@ -230,7 +230,10 @@ def status() -> None:
     """Show how far the run in this folder is, and how the error fell."""
     from ipip_dp import report
 
-    Console().print(report.table())
+    console = Console()
+    if not console.is_terminal:  # rich would take 80 columns and cut the headings
+        console = Console(width=120)
+    console.print(report.table())
     for line in report.lines():
         print(line)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,8 @@ def find_systems(folders: Sequence[Path]) -> list[Path]:
     systems = []
     for folder in folders:
         if not folder.is_dir():
-            raise IpipError(f"data folder {folder} does not exist; expected a folder with deepmd/npy systems")
+            problem = "is not a folder" if folder.exists() else "does not exist"
+            raise IpipError(f"data folder {folder} {problem}; expected a folder with deepmd/npy systems")
         pattern = f"{glob.escape(str(folder))}/**/type.raw"  # unlike Path.rglob, glob follows links
         found = sorted(Path(raw).parent for raw in glob.glob(pattern, recursive=True))
         if not found:
@@ -37,18 +39,16 @@ def find_systems(folders: Sequence[Path]) -> list[Path]:
 
 
 def check_type_map(system: Path, type_map: Sequence[str]) -> None:
-    """Compare a system's ``type_map.raw`` with the run's ``type_map``.
+    """Compare a system's ``type.raw`` and ``type_map.raw`` with the run's ``type_map``.
 
     Raises
     ------
     IpipError
-        If the system has an element that ``type_map`` lacks, or lists the common
-        elements in another order.
+        If a file is malformed, if the system has an element that ``type_map`` lacks,
+        or lists the common elements in another order.
     """
     raw = system / "type_map.raw"
-    if not raw.is_file():
-        return
-    own = raw.read_text().split()
+    own = raw.read_text().split() if raw.is_file() else list(type_map)
     unknown = [element for element in own if element not in type_map]
     if unknown:
         raise IpipError(f"{raw}: element {', '.join(unknown)} is not in type_map {list(type_map)} of param.json")
@@ -57,41 +57,82 @@ def check_type_map(system: Path, type_map: Sequence[str]) -> None:
             f"{raw}: the order {own} differs from type_map {list(type_map)} of param.json; "
             "write the data again with the order of param.json"
         )
+    types = _atom_types(system)
+    if types and not 0 <= min(types) <= max(types) < len(own):
+        raise IpipError(f"{system / 'type.raw'}: expected types from 0 to {len(own) - 1} for {own}, found {max(types)}")
+
+
+def _atom_types(system: Path) -> list[int]:
+    path = system / "type.raw"
+    try:
+        return [int(word) for word in path.read_text().split()]
+    except (OSError, ValueError) as error:
+        raise IpipError(f"{path}: expected the type of every atom, an integer from 0 on: {error}") from None
 
 
 def check_frames(system: Path) -> int:
-    """Check that a labelled system has frames, energies and forces; count its frames.
-
-    Only file headers are read.
+    """Check that a labelled system has frames with finite energies and forces; count its frames.
 
     Raises
     ------
     IpipError
-        If a file is missing or cannot be read, or its shape disagrees with
-        ``type.raw``, or there is no frame.
+        If a file is missing or cannot be read, its shape disagrees with ``type.raw``, it
+        holds NaN or infinity, or there is no frame.
     """
-    n_atoms = len((system / "type.raw").read_text().split())
-    sets = sorted(path for path in system.glob("set.*") if path.is_dir())
+    n_atoms = len(_atom_types(system))
+    columns = {"coord": 3 * n_atoms, "energy": 1, "force": 3 * n_atoms}
+    if not (system / "nopbc").is_file():
+        columns["box"] = 9
     total = 0
-    for folder in sets:
-        shapes = {}
-        for name, columns in (("coord", 3 * n_atoms), ("energy", 1), ("force", 3 * n_atoms)):
-            path = folder / f"{name}.npy"
-            if not path.is_file():
-                raise IpipError(f"{path} is missing; labelled data need coordinates, energies and forces")
-            try:
-                array = np.load(path, mmap_mode="r", allow_pickle=False)
-            except (ValueError, OSError, EOFError) as error:
-                raise IpipError(f"{path} cannot be read: {error}") from error
-            shapes[name] = array.size // columns
-            if array.size % columns or array.shape[:1] != (array.size // columns,):
-                raise IpipError(f"{path} has shape {array.shape}; expected (n_frames, {columns}) for {n_atoms} atoms")
-        if len(set(shapes.values())) > 1:
-            raise IpipError(f"{folder}: files disagree on the number of frames: {shapes}")
-        total += shapes["coord"]
+    for folder in _sets(system):
+        if (folder / "real_atom_types.npy").is_file():
+            raise IpipError(f"{folder}: deepmd/npy/mixed data; convert them to deepmd/npy with dpdata")
+        frames = {name: _check_array(folder / f"{name}.npy", columns[name]) for name in columns}
+        if len(set(frames.values())) > 1:
+            raise IpipError(f"{folder}: files disagree on the number of frames: {frames}")
+        total += frames["coord"]
     if total == 0:
         raise IpipError(f"{system} has no frames")
     return total
+
+
+def _sets(system: Path) -> list[Path]:
+    return sorted(path for path in system.glob("set.*") if path.is_dir())
+
+
+def _load(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise IpipError(f"{path} is missing; labelled data need coordinates, cells, energies and forces") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise IpipError(f"{path} cannot be read: {error}") from error
+
+
+def _check_array(path: Path, columns: int) -> int:
+    """Check one array of a set; count its frames."""
+    array = _load(path)
+    n_frames = array.size // columns if columns else 0
+    if array.shape[:1] != (n_frames,) or array.size != n_frames * columns or array.dtype.kind not in "fiu":
+        raise IpipError(
+            f"{path} has shape {array.shape} and type {array.dtype}; expected numbers, (n_frames, {columns})"
+        )
+    finite = np.isfinite(array).reshape(n_frames, columns).all(axis=1)
+    if not finite.all():
+        raise IpipError(
+            f"{path}: NaN or infinity in {(~finite).sum()} of {n_frames} frames, the first is frame "
+            f"{finite.argmin()} (counted from 0); remove these frames"
+        )
+    return n_frames
+
+
+def frame_digests(system: Path) -> list[bytes]:
+    """A digest of the coordinates of every frame, to find the same frame elsewhere."""
+    return [
+        hashlib.sha256(np.asarray(coords, dtype=np.float32).tobytes()).digest()
+        for folder in _sets(system)
+        for coords in _load(folder / "coord.npy")
+    ]
 
 
 def read(system: Path, type_map: Sequence[str]) -> dpdata.LabeledSystem:

@@ -112,25 +112,27 @@ def submit(
         outlog=LOG,
         errlog=LOG,
     )
+    logs = [work_path / task / LOG for task in tasks]
+    earlier = {path: path.stat().st_size for path in logs if path.is_file()}
     try:
         submission.run_submission()
     except RuntimeError as error:  # dpdispatcher's, when a job has failed too often
-        raise IpipError(
-            f"{shlex.join(command)} failed in {work_path}:\n{_last_words(work_path, tasks) or error}"
-        ) from error
+        said = {
+            path: path.read_bytes()[earlier.get(path, 0) :].decode(errors="replace") for path in logs if path.is_file()
+        }
+        raise IpipError(f"{shlex.join(command)} failed in {work_path}:\n{_last_words(said, str(error))}") from error
 
 
-def _last_words(work_path: Path, tasks: Sequence[str]) -> str:
-    """What failing tasks said: the messages of our own command, or the ends of their logs."""
-    texts = [
-        (path, path.read_text(errors="replace"))
-        for path in (work_path / task / LOG for task in tasks)
-        if path.is_file()
-    ]
-    lines = [line for _, text in texts for line in text.splitlines() if line.startswith("ipip: ")]
+def _last_words(said: dict[Path, str], error: str) -> str:
+    """What failing tasks said: the messages of our own command, or the ends of their logs.
+
+    Tasks that ran elsewhere leave no log here, but dpdispatcher's error quotes its end.
+    """
+    said = {path: text for path, text in said.items() if text.strip()}
+    lines = [line for text in said.values() or [error] for line in text.splitlines() if line.startswith("ipip: ")]
     if lines:
         return "\n".join(dict.fromkeys(line.removeprefix("ipip: ") for line in lines))
-    return "\n".join(f"{path} ends with: {text.strip().splitlines()[-1]}" for path, text in texts if text.strip())
+    return "\n".join(f"{path} ends with: {text.strip().splitlines()[-1]}" for path, text in said.items()) or error
 
 
 @contextmanager
@@ -144,7 +146,7 @@ def submissions(check_interval: float) -> Iterator[list[float]]:
     Yields
     ------
     list of float
-        Grows by the duration, in seconds, of each submission.
+        Grows by the time, in seconds, that jobs of each submission ran.
     """
     from dpdispatcher import Submission
 
@@ -158,23 +160,38 @@ def submissions(check_interval: float) -> Iterator[list[float]]:
         def recover_and_forgive() -> None:
             recover()
             for job in self.belonging_jobs:
-                job.fail_count = 0
+                if job.job_id:  # submitted earlier; if it has ended since, finding that counts as a failure
+                    job.fail_count = -1
 
         self.try_recover_from_json = recover_and_forgive
-        start = time.monotonic()
+        start = time.time()
         finished = threading.Event()
         threading.Thread(target=_report_progress, args=(self, start, finished), daemon=True).start()
         try:
             return original(self, **{"check_interval": check_interval, **options})
         finally:
             finished.set()
-            durations.append(time.monotonic() - start)
+            durations.append(_time_in_jobs(self, start, time.time()))
 
     Submission.run_submission = run_submission
     try:
         yield durations
     finally:
         Submission.run_submission = original
+
+
+def _time_in_jobs(submission: Any, start: float, end: float) -> float:
+    """Seconds between the submission of the first job and the end of the last.
+
+    Jobs that run in place leave files that tell; for others it is the whole time of the submission.
+    """
+    folder = Path(submission.work_base)
+    begun = [folder / f"{job.job_hash}_job_id" for job in submission.belonging_jobs]
+    ended = [folder / f"{job.job_hash}_job_tag_finished" for job in submission.belonging_jobs]
+    if not all(path.is_file() for path in (*begun, *ended)):
+        return end - start
+    first = max(start, min(path.stat().st_mtime for path in begun))
+    return max(0.0, min(end, max(path.stat().st_mtime for path in ended)) - first)
 
 
 def _report_progress(submission: Any, start: float, finished: threading.Event) -> None:
@@ -193,5 +210,5 @@ def _report_progress(submission: Any, start: float, finished: threading.Event) -
             newest = max(written, key=lambda path: path.stat().st_mtime)
             words = newest.read_text(errors="replace").strip().splitlines()
             line = f"; {newest}: {words[-1].strip()[-100:]}" if words else ""
-        seconds = time.monotonic() - start
+        seconds = time.time() - start
         dlog.info(f"ipip: {folder}: {len(submission.belonging_tasks)} tasks, {seconds:.0f} s{line}")

@@ -163,12 +163,17 @@ def _wrap(run: ModuleType, name: str, stage: Callable) -> Callable:
         if "ipip" not in jdata:
             return stage(index, jdata, mdata)
         context = Context(workdir.Iteration(index), Params.from_jdata(jdata), jdata, mdata)
-        random.seed(context.seed(name))
-        np.random.seed(context.seed(name, "numpy"))
+
+        def seeded(*arguments: Any) -> Any:
+            # Only here: each submission calls random.seed, and finished steps submit nothing.
+            random.seed(context.seed(name))
+            np.random.seed(context.seed(name, "numpy"))
+            return stage(*arguments)
+
         with user_errors(), timed(context, name):
             if name in STEPS:
-                return STEPS[name](run, stage, context)
-            return stage(index, jdata, mdata)
+                return STEPS[name](run, seeded, context)
+            return seeded(index, jdata, mdata)
 
     return wrapped
 

@@ -7,6 +7,7 @@ that need more than one key are in :mod:`ipip_dp.check`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FORGET_METHODS = ("reinit", "shrink_perturb", "none")
+FORGET_SCOPE = r"fitting_net|(layer_\d+|final_layer)(\s*,\s*(layer_\d+|final_layer))*"
 FORGET_AT = ("pretrain", "finetune", "both")
 
 
@@ -101,7 +103,9 @@ def ipip_argument(optional: bool = False) -> Argument:
             ),
             Argument(
                 "held_out",
-                [list, str],
+                [list[str], str],
+                extra_check=lambda value: bool(value) and all(value),
+                extra_check_errmsg="expected at least one data folder",
                 doc="Folders of reference-labelled deepmd/npy systems that no student ever trains on. "
                 "Relative to the run folder.",
             ),
@@ -142,7 +146,7 @@ def ipip_argument(optional: bool = False) -> Argument:
                     [int, None],
                     optional=True,
                     default=None,
-                    extra_check=lambda v: v is None or v == 1,
+                    extra_check=lambda v: v is None or (v == 1 and not isinstance(v, bool)),
                     extra_check_errmsg="expected 1 or null",
                     doc="1: pretrain one student and let forgetting make the ensemble from it. null: "
                     "pretrain every student.",
@@ -175,6 +179,8 @@ def ipip_argument(optional: bool = False) -> Argument:
                     str,
                     "fitting_net",
                     "fitting_net: all of it. Or layers of it, joined by commas: layer_2,final_layer.",
+                    lambda v: bool(re.fullmatch(FORGET_SCOPE, v)),
+                    "expected fitting_net, or layers joined by commas as in layer_2,final_layer",
                 ),
                 _arg(
                     "at",
@@ -257,6 +263,16 @@ def ipip_argument(optional: bool = False) -> Argument:
         optional=optional,
         doc="Iterative pretraining (arXiv 2507.20118). Without this section `dpgen run` is stock DP-GEN.",
     )
+
+
+def param_json_argument() -> Argument:
+    """The schema of the whole param.json: DP-GEN's, and the ``ipip`` section."""
+    from dpgen.generator.arginfo import run_jdata_arginfo
+
+    argument = run_jdata_arginfo()
+    if "ipip" not in argument.sub_fields:  # this package is not installed, as in a bare checkout
+        argument.extend_subfields([ipip_argument(optional=True)])
+    return argument
 
 
 @dataclass(frozen=True)

@@ -143,13 +143,16 @@ def write_task(path: Path, value: Any, *results: str) -> None:
     """Write a task's input, unless it is there already with the same content.
 
     A job that runs or has run keeps the file it started from. If the input has changed,
-    the ``results`` an earlier job left beside it are out of date and are removed.
+    the ``results`` an earlier job left beside it are out of date and are removed, with
+    dpdispatcher's note that the task is finished.
     """
     text = json.dumps(value, indent=2) + "\n"
     if path.is_file() and path.read_text() == text:
         return
     for name in results:
         shutil.rmtree(path.parent / name, ignore_errors=True)
+    for tag in path.parent.glob("*_task_tag_finished"):
+        tag.unlink()
     write_text(path, text)
 
 

@@ -7,11 +7,12 @@ imported (entry point group ``dpdata.plugins``), hence no ``dpdata.System`` at m
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from ipip_dp.errors import IpipError
 from ipip_dp.labelers import labels_format as labels_format  # registers ipip/labels
-from ipip_dp.labelers.ase import AseDriver
+from ipip_dp.labelers.ase import IMPORT_PATH, AseDriver
 from ipip_dp.labelers.dp import DPDriver
 from ipip_dp.labelers.lammps import LammpsDriver
 
@@ -67,6 +68,8 @@ def labeler_arguments(name: str, doc: str, optional: bool = False) -> Argument:
             str,
             optional=True,
             default="lmp",
+            extra_check=lambda command: bool(command.strip()),
+            extra_check_errmsg="expected a command",
             doc='How LAMMPS is started, for example "mpirun -np 4 lmp". Split like a shell does, run without one.',
         ),
     ]
@@ -74,6 +77,8 @@ def labeler_arguments(name: str, doc: str, optional: bool = False) -> Argument:
         Argument(
             "calculator",
             str,
+            extra_check=lambda path: bool(re.fullmatch(IMPORT_PATH, path)),
+            extra_check_errmsg='expected "module:Class", for example "tblite.ase:TBLite"',
             doc='Import path "module:Class" of an ASE calculator, for example "tblite.ase:TBLite" or '
             '"chgnet.model.dynamics:CHGNetCalculator".',
         ),

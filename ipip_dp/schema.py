@@ -1,0 +1,169 @@
+"""Every way in which a JSON value breaks a dargs schema, in plain words.
+
+dargs itself stops at the first problem, and names the place only by the enclosing section.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import json
+from dataclasses import dataclass
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
+
+from dargs import Argument
+from dargs.dargs import ArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+KeyPath = tuple[str | int, ...]
+
+# How types are called, in the singular and in the plural.
+NAMES = {
+    int: ("an integer", "integers"),
+    float: ("a number", "numbers"),
+    str: ("a string", "strings"),
+    bool: ("true or false", "true or false"),
+    dict: ("an object {...}", "objects"),
+    list: ("a list", "lists"),
+    type(None): ("null", "null"),
+}
+# A key of DP-GEN's or dpdispatcher's that both ignore is likely to be misspelt from this similarity on.
+NEAR_MISS = 0.85
+SHOWN = 60  # characters of a wrong value in a message
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with a value.
+
+    Parameters
+    ----------
+    path : tuple of str and int
+        Where, as keys and list indices.
+    text : str
+        What.
+    """
+
+    path: KeyPath
+    text: str
+
+    def __str__(self) -> str:
+        """The key path as it is written in the documentation, and the text."""
+        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.path)
+        return f"{place[1:]}: {self.text}" if place else self.text
+
+
+def problems(argument: Argument, value: Any, path: KeyPath = (), strict: bool = True) -> Iterator[Problem]:
+    """Compare a value with its schema, without filling in defaults.
+
+    Parameters
+    ----------
+    argument : dargs.Argument
+        The schema.
+    value : object
+        What was read from a JSON file.
+    path : tuple of str and int
+        Where the value stands in the file.
+    strict : bool
+        Whether every unknown key is a problem, or only one that looks misspelt.
+    """
+    try:
+        Argument(argument.name, list(argument.dtype)).check_value(value)
+    except ArgumentError:
+        expected = argument.extra_check_errmsg or f"expected {_type_names(argument.dtype)}"
+        yield Problem(path, f"{expected}, found {shown(value)}")
+        return
+    if argument.extra_check is not None and not argument.extra_check(value):
+        yield Problem(path, f"{argument.extra_check_errmsg or 'not an allowed value'}, found {shown(value)}")
+    elif argument.repeat:
+        for number, item in enumerate(value) if isinstance(value, list) else value.items():
+            yield from _fields(argument, item, (*path, number), strict)
+    elif isinstance(value, dict):
+        yield from _fields(argument, value, path, strict)
+
+
+def _fields(argument: Argument, value: Any, path: KeyPath, strict: bool) -> Iterator[Problem]:
+    """The problems of the keys of one JSON object, and of what they hold."""
+    if not isinstance(value, dict):  # an item of a list that dargs only knows to be a list
+        yield Problem(path, f"expected an object {{...}}, found {shown(value)}")
+        return
+    found: list[Problem] = []
+    fields = _known(argument, value, path, found)
+    yield from found
+    meant = set()
+    if fields and not found:  # without its variant, most keys of a section are unknown
+        names = [name for field in fields.values() for name in (field.name, *field.alias)]
+        for key in value:
+            if key in names or key.startswith("_") or key == "$schema":  # "_..." is a comment to DP-GEN
+                continue
+            near = difflib.get_close_matches(key, names, 1, 0.6 if strict else NEAR_MISS)
+            meant.update(near)
+            if strict or near:
+                yield Problem((*path, key), f"unknown key; {_suggestion(near, names)}")
+    for field in fields.values():
+        present = [name for name in (field.name, *field.alias) if name in value]
+        for name in present:
+            yield from problems(field, value[name], (*path, name), strict)
+        if not present and not field.optional and field.name not in meant:
+            yield Problem((*path, field.name), f"missing; expected {_type_names(field.dtype)}")
+
+
+def _known(argument: Argument, value: dict[str, Any], path: KeyPath, found: list[Problem]) -> dict[str, Argument]:
+    """The keys an object may have, given the choices it makes; a choice that does not exist is added to ``found``."""
+    fields = dict(argument.sub_fields)
+    for flag, variant in argument.sub_variants.items():
+        tag = value.get(flag, variant.default_tag or None)
+        choices = ", ".join(sorted(variant.choice_dict))
+        name = variant.choice_alias.get(tag, tag) if isinstance(tag, str) else None
+        if name in variant.choice_dict:
+            fields[flag] = Argument(flag, str, optional=True)
+            fields.update(_known(variant.choice_dict[name], value, path, found))
+        elif flag in value:
+            near = difflib.get_close_matches(str(tag), variant.choice_dict, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            found.append(Problem((*path, flag), f"expected one of {choices}, found {shown(tag)}{hint}"))
+        else:
+            found.append(Problem((*path, flag), f"missing; expected one of {choices}"))
+    return fields
+
+
+def _suggestion(near: list[str], names: list[str]) -> str:
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"expected one of {', '.join(names)}" if len(names) <= 12 else "remove it"
+
+
+def shown(value: Any) -> str:
+    """A value as JSON, cut if it is long."""
+    text = json.dumps(value, default=str)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+def _type_names(types: Iterable[Any], plural: bool = False) -> str:
+    types = set(types)
+    if float in types:
+        types.discard(int)
+    return " or ".join(sorted(_type_name(kind, plural) for kind in types))
+
+
+def _type_name(kind: Any, plural: bool) -> str:
+    if get_origin(kind) in (Union, UnionType):
+        return _type_names(get_args(kind), plural)
+    if get_origin(kind) is list:
+        return f"{NAMES[list][plural]} of {_type_names(get_args(kind), plural=True)}"
+    return NAMES[kind][plural] if kind in NAMES else str(kind)
+
+
+def without(value: Any, paths: Iterable[KeyPath]) -> Any:
+    """A copy of a JSON value without what stands at some paths, so that defaults take its place."""
+    value = copy.deepcopy(value)
+    for path in paths:
+        parent = value
+        for part in path[:-1]:
+            parent = parent[part]
+        if path and isinstance(parent, dict):
+            parent.pop(path[-1], None)
+    return value

@@ -1,0 +1,143 @@
+"""Training inputs and learning curves."""
+
+from __future__ import annotations
+
+import copy
+import shlex
+from pathlib import Path
+
+import pytest
+
+from ipip_dp import dispatch
+from ipip_dp.errors import IpipError
+from ipip_dp.steps import pretrain
+
+SYSTEMS = ["../pool/Mo9S18"]
+
+
+def test_the_default_input_is_trained_with_forces_only(context):
+    found = pretrain.training_input(context, 0, SYSTEMS)
+    default = context.jdata["default_training_param"]
+    assert found["loss"] == {**default["loss"], **pretrain.FORCE_ONLY}
+    assert found["learning_rate"] == default["learning_rate"]
+    assert found["training"]["training_data"] == {"systems": SYSTEMS, "batch_size": "auto"}
+    assert found["training"]["numb_steps"] == 600
+    assert found["model"]["type_map"] == ["Mo", "S"]
+    assert found["model"]["fitting_net"]["neuron"] == default["model"]["fitting_net"]["neuron"]
+
+
+def test_an_own_input_keeps_its_loss(make_context):
+    own = copy.deepcopy(make_context().jdata["default_training_param"])
+    own["loss"]["start_pref_e"] = 0.5
+    own["training"] |= {
+        "stop_batch": 7,
+        "validation_data": {"systems": ["elsewhere"]},
+        "training_data": {"systems": ["elsewhere"], "batch_size": "mixed:64"},
+        "disp_file": "own.out",
+        "save_ckpt": "own.ckpt",
+    }
+    context = make_context(ipip={"pretrain": {"numb_steps": 50, "training_param": own}})
+    found = pretrain.training_input(context, 0, SYSTEMS)
+    assert found["loss"] == own["loss"]
+    training = found["training"]
+    assert training["training_data"] == {"systems": SYSTEMS, "batch_size": "mixed:64"}
+    assert training["numb_steps"] == 50
+    assert "stop_batch" not in training and "validation_data" not in training
+    assert (training["disp_file"], training["save_ckpt"]) == ("lcurve.out", "model.ckpt")
+
+
+def test_a_list_of_batch_sizes_cannot_fit_the_pool(make_context):
+    own = copy.deepcopy(make_context().jdata["default_training_param"])
+    own["training"]["training_data"] = {"systems": ["a", "b"], "batch_size": [1, 2]}
+    context = make_context(ipip={"pretrain": {"training_param": own}})
+    assert pretrain.training_input(context, 0, SYSTEMS)["training"]["training_data"]["batch_size"] == "auto"
+
+
+def seeds(found):
+    model = found["model"]
+    descriptor = model["descriptor"]
+    parts = [part["seed"] for part in descriptor.get("list", [descriptor])]
+    return [*parts, model["fitting_net"]["seed"], found["training"]["seed"]]
+
+
+def test_every_student_and_every_iteration_has_its_own_seeds(make_context):
+    first, again = (pretrain.training_input(make_context(), 0, SYSTEMS) for _ in range(2))
+    other = pretrain.training_input(make_context(), 1, SYSTEMS)
+    later = pretrain.training_input(make_context(1), 0, SYSTEMS)
+    assert first == again
+    found = [*seeds(first), *seeds(other), *seeds(later)]
+    assert len(set(found)) == len(found) == 9
+
+
+def test_the_parts_of_a_hybrid_descriptor_have_their_own_seeds(make_context):
+    own = copy.deepcopy(make_context().jdata["default_training_param"])
+    part = own["model"]["descriptor"]
+    own["model"]["descriptor"] = {"type": "hybrid", "list": [part, {**part, "rcut": 4.0}]}
+    found = seeds(pretrain.training_input(make_context(default_training_param=own), 0, SYSTEMS))
+    assert len(set(found)) == len(found) == 4
+
+
+def test_a_list_of_inputs_is_one_per_student(make_context):
+    default = make_context().jdata["default_training_param"]
+    inputs = [copy.deepcopy(default) for _ in range(2)]
+    inputs[1]["model"]["descriptor"]["neuron"] = [4, 8]
+    context = make_context(default_training_param=inputs)
+    neurons = [pretrain.training_input(context, i, SYSTEMS)["model"]["descriptor"]["neuron"] for i in (0, 1)]
+    assert neurons == [default["model"]["descriptor"]["neuron"], [4, 8]]
+
+
+def test_one_student_may_be_pretrained_for_all(make_context):
+    context = make_context(ipip={"pretrain": {"numb_models": 1}, "forget": {"at": "both"}})
+    assert context.students == [0, 1]
+    assert context.pretrained_students == [0]
+
+
+@pytest.mark.parametrize(("backend", "file"), [("tensorflow", "model.ckpt.index"), ("pytorch", "model.ckpt.pt")])
+def test_an_interrupted_training_goes_on_from_its_checkpoint(make_context, tmp_path, backend, file):
+    import subprocess
+
+    machine = dispatch.dp_command(make_context().mdata)
+    assert machine == "dp"
+    shell = pretrain.command(make_context(1, train_backend=backend))
+    task = tmp_path / "task"
+    task.mkdir()
+    (tmp_path / "dp").write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / "dp").chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+
+    def typed() -> str:
+        return subprocess.check_output(["sh", "-c", shlex.join(shell)], cwd=task, env=environment, text=True)
+
+    assert typed().split()[-2:] == ["--init-model", "init/model.ckpt"]
+    (task / file).touch()
+    assert typed().split()[-2:] == ["--restart", "model.ckpt"]
+    assert typed().startswith("--pt train" if backend == "pytorch" else "train")
+
+
+def test_tasks_link_the_pool_and_the_forgotten_checkpoints(make_context):
+    context = make_context(1)
+    (context.iteration.pool / "Mo9S18" / "set.000000").mkdir(parents=True)
+    (context.iteration.pool / "Mo9S18" / "type.raw").touch()
+    assert pretrain.prepare(context) == ["000", "001"]
+    work_path = context.iteration.pretrain
+    assert (work_path / "pool").resolve() == context.iteration.pool.resolve()
+    start = work_path / "001" / "init" / "model.ckpt.meta"
+    assert Path(start.parent, start.readlink()).resolve() == (
+        context.iteration.forgotten("pretrain") / "001" / "model.ckpt.meta"
+    ).resolve()
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_training_that_diverged_is_an_error(tmp_path, value):
+    curve = tmp_path / "lcurve.out"
+    curve.write_text(f"# step rmse lr\n0 1.0 1e-3\n10 {value} 1e-4\n")
+    with pytest.raises(IpipError, match=r"lcurve.out: the training diverged \(NaN at step 10\)"):
+        pretrain.check_learning_curve(curve)
+
+
+def test_a_training_that_converged_is_not(tmp_path):
+    curve = tmp_path / "lcurve.out"
+    curve.write_text("# step rmse lr\n0 nan 1e-3\n10 1.0 1e-4\n")
+    pretrain.check_learning_curve(curve)
+    curve.write_text("# step rmse lr\n")
+    pretrain.check_learning_curve(curve)

@@ -1,0 +1,172 @@
+"""Explored frames: which are chosen, and how they are written."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import dpdata
+import numpy as np
+import pytest
+
+from ipip_dp.provenance import LabelSource
+from ipip_dp.steps import relabel
+from ipip_dp.workdir import Iteration
+
+STEPS = [0, 10, 20, 30]
+
+
+def dump(step: int, types: list[int]) -> str:
+    """A LAMMPS dump of one frame; x of the first atom is step / 100."""
+    atoms = [f"{i + 1} {t} {step / 100 if i == 0 else i} 0 0 0 0 0" for i, t in enumerate(types)]
+    return (
+        f"ITEM: TIMESTEP\n{step}\nITEM: NUMBER OF ATOMS\n{len(types)}\nITEM: BOX BOUNDS pp pp pp\n0 10\n0 10\n0 10\n"
+        + "ITEM: ATOMS id type x y z fx fy fz\n"
+        + "\n".join(atoms)
+        + "\n"
+    )
+
+
+def explore(number: int, types: list[int], merge: bool = False) -> str:
+    """A finished trajectory of DP-GEN's; the deviation is step / 100 + number, each step written twice."""
+    task = Iteration(0).exploration / f"task.000.{number:06d}"
+    (task / "traj").mkdir(parents=True)
+    rows = [[step, 0, 0, 0, deviation, 0, 0] for step in STEPS for deviation in (99, step / 100 + number)]
+    np.savetxt(task / "model_devi.out", rows, header="step max_devi_v ...")
+    if merge:
+        (task / "all.lammpstrj").write_text("".join(dump(step, types) for step in STEPS))
+    else:
+        for step in STEPS:
+            (task / "traj" / f"{step}.lammpstrj").write_text(dump(step, types))
+    return str(task)
+
+
+def sort_frames(**lists: list[tuple[str, int]]) -> None:
+    """DP-GEN's lists of sorted frames."""
+    Iteration(0).reference.mkdir(parents=True)
+    for kind, frames in lists.items():
+        path = Iteration(0).reference / f"{kind}.shuffled.000.out"
+        path.write_text("".join(f"{task} {step}\n" for task, step in frames))
+
+
+def test_explored_frames_of_all_systems_are_read_in_order(tmp_path):
+    (tmp_path / "candidate.shuffled.000.out").write_text("b 20\na 100\na 20\n")
+    (tmp_path / "candidate.shuffled.001.out").write_text("c 0\n")
+    (tmp_path / "rest_accurate.shuffled.000.out").write_text("")
+    assert relabel.explored(tmp_path, "candidate") == [("a", 20), ("a", 100), ("b", 20), ("c", 0)]
+    assert relabel.explored(tmp_path, "rest_accurate") == []
+    assert relabel.explored(tmp_path, "rest_failed") == []
+
+
+def test_a_choice_is_random_repeatable_and_in_order():
+    frames = [("task", step) for step in range(100)]
+    chosen = relabel.choose(frames, 10, seed=1)
+    assert len(set(chosen)) == 10
+    assert chosen == sorted(chosen) == relabel.choose(frames, 10, seed=1) != relabel.choose(frames, 10, seed=2)
+    assert chosen != frames[:10]
+    assert relabel.choose(frames, 100, seed=1) == frames
+    assert relabel.choose(frames, 0, seed=1) == []
+
+
+@pytest.mark.parametrize("merge", [False, True])
+def test_frames_are_written_with_their_provenance(make_context, merge):
+    context = make_context(model_devi_merge_traj=merge)
+    tasks = [explore(0, [1, 2], merge), explore(1, [1, 2], merge), explore(2, [2, 2, 1], merge)]
+    frames = [(tasks[0], 10), (tasks[0], 30), (tasks[1], 20), (tasks[2], 0)]
+    target = Path("frames")
+    relabel.write_frames(context, frames, LabelSource.TEACHER, target)
+    systems = [dpdata.System(str(path), fmt="deepmd/npy") for path in sorted(target.iterdir())]
+    assert [len(system) for system in systems] == [3, 1]
+    assert systems[0]["coords"][:, 0, 0] == pytest.approx([0.1, 0.3, 0.2])
+    assert systems[0].data["model_deviation"] == pytest.approx([0.1, 0.3, 1.2])
+    assert systems[1].data["model_deviation"] == pytest.approx([2.0])
+    assert [systems[1]["atom_names"][i] for i in systems[1]["atom_types"]] == ["S", "S", "Mo"]
+    for system in systems:
+        assert set(system.data["label_source"]) == {LabelSource.TEACHER}
+        assert set(system.data["label_iteration"]) == {0}
+        assert system["cells"][0] == pytest.approx(10 * np.eye(3))
+
+
+def test_what_a_crash_left_is_not_taken_for_frames(context):
+    task = explore(0, [1, 2])
+    half = Path(".frames.tmp/0007")
+    half.mkdir(parents=True)
+    relabel.write_frames(context, [(task, 10)], LabelSource.STUDENTS, Path("frames"))
+    assert [path.name for path in Path("frames").iterdir()] == ["0000"]
+
+
+def prepared(context):
+    for member in (0, 1):
+        context.iteration.train.mkdir(parents=True, exist_ok=True)
+        (context.iteration.train / f"graph.{member:03d}.pb").touch()
+    return relabel.prepare(context)
+
+
+def test_students_label_accurate_frames_and_the_teacher_candidates(context):
+    task = explore(0, [1, 2])
+    sort_frames(rest_accurate=[(task, 0)], candidate=[(task, 20), (task, 10)], rest_failed=[(task, 30)])
+    assert prepared(context) == ["students", "teacher"]
+    folder = context.iteration.relabel
+    counts = {
+        name: len(dpdata.System(str(folder / name / "frames/0000"), fmt="deepmd/npy"))
+        for name in ("students", "teacher")
+    }
+    assert counts == {"students": 1, "teacher": 2}
+    source = {name: np.load(folder / name / "frames/0000/set.000/label_source.npy")[0] for name in counts}
+    assert source == {"students": LabelSource.STUDENTS, "teacher": LabelSource.TEACHER}
+    labelers = {name: json.loads((folder / name / "labeler.json").read_text()) for name in counts}
+    assert labelers["students"] == {"type": "dp", "models": ["graph.000.pb", "graph.001.pb"]}
+    assert labelers["teacher"] == context.params.teacher
+    assert os.path.realpath(folder / "students/graph.001.pb") == str((context.iteration.train / "graph.001.pb").resolve())
+
+
+def test_limits_are_kept(make_context):
+    context = make_context(ipip={"relabel": {"max_in_domain": 0, "max_candidates": 1}})
+    task = explore(0, [1, 2])
+    sort_frames(rest_accurate=[(task, 0)], candidate=[(task, 20), (task, 10)])
+    assert prepared(context) == ["teacher"]
+    assert len(dpdata.System(str(context.iteration.relabel / "teacher/frames/0000"), fmt="deepmd/npy")) == 1
+
+
+def test_frames_are_not_written_again(context):
+    task = explore(0, [1, 2])
+    sort_frames(candidate=[(task, 20)])
+    prepared(context)
+    coordinates = context.iteration.relabel / "teacher/frames/0000/set.000/coord.npy"
+    before = coordinates.stat().st_mtime_ns
+    prepared(context)
+    assert coordinates.stat().st_mtime_ns == before
+
+
+def test_without_explored_frames_the_pool_stays(make_context):
+    context = make_context(ipip={"pool": {"keep_iterations": 1}})
+    sort_frames(rest_failed=[("task", 0)])
+    write_pool(context.iteration.pool)
+    relabel.step(context)
+    summary = json.loads((context.iteration.relabel / "summary.json").read_text())
+    assert summary == {
+        "in_domain": 0, "candidate": 0, "failed": 1, "rejected": 0, "added": 0, "kept": 2, "dropped": 0,
+    }  # fmt: skip
+    assert (context.iteration.relabel / "done").is_file()
+    assert context.iteration.next.pool.is_dir()
+    assert not context.iteration.pool.exists()
+
+
+@pytest.mark.parametrize(("keep", "left"), [(0, [0, 1, 2]), (1, [2]), (2, [1, 2])])
+def test_old_pools_are_removed(make_context, keep, left):
+    settings = {"pool": {"keep_iterations": keep}}
+    for index in (0, 1):
+        Iteration(index).reference.mkdir(parents=True)
+    write_pool(Iteration(0).pool)
+    for index in (0, 1):
+        relabel.step(make_context(index, ipip=settings))
+    assert [index for index in range(3) if Iteration(index).pool.exists()] == left
+
+
+def write_pool(folder: Path) -> None:
+    from ipip_dp import pool, provenance
+
+    system = dpdata.LabeledSystem("data/train/Mo9S18", fmt="deepmd/npy")[:2]
+    provenance.mark(system, LabelSource.TEACHER, 0)
+    pool.append(folder, system)

@@ -1,0 +1,249 @@
+"""`dpgen run` of the quick example with short trainings: to the end, interrupted everywhere, and as PyTorch."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import dpdata
+import numpy as np
+import pytest
+
+from tests.conftest import ENVIRONMENT, EXAMPLES, Run
+
+pytestmark = pytest.mark.slow
+
+DPGEN = ["dpgen", "run", "param.json", "machine.json"]
+ERRORS = {"force_rmse", "force_mae", "force_norm", "energy_rmse_per_atom", "virial_rmse_per_atom", "n_frames"}
+# Stands in for dp, ipip and lmp: writes down every call that succeeds, and where it ran.
+WRAPPER = """#!/bin/sh
+{program} "$@" || exit $?
+echo "${{PWD#"$RUN_FOLDER"/}}: {name} $*" >> "$RUN_FOLDER"/calls
+"""
+
+
+def short(folder: Path) -> Run:
+    """The quick example with trainings of 40 steps."""
+    shutil.copytree(EXAMPLES / "mo_s_quick", folder)
+    run = Run(folder)
+    param = run.param
+    param["ipip"]["teacher_md"].update(nsteps=100)
+    param["ipip"]["pretrain"]["numb_steps"] = 40
+    param["default_training_param"]["training"].update(numb_steps=40, disp_freq=10)
+    param["model_devi_jobs"][0].update(nsteps=100)
+    param.update(model_devi_f_trust_lo=0.1, fp_task_max=2)
+    run.param = param
+    return run
+
+
+@pytest.fixture(scope="session")
+def wrappers(tmp_path_factory):
+    """A folder for PATH with a dp, an ipip and an lmp that write down their calls."""
+    folder = tmp_path_factory.mktemp("wrappers")
+    for name in ("dp", "ipip", "lmp"):
+        program = shutil.which(name, path=ENVIRONMENT["PATH"])
+        (folder / name).write_text(WRAPPER.format(program=program, name=name))
+        (folder / name).chmod(0o755)
+    return folder
+
+
+def environment(run: Run, wrappers: Path) -> dict[str, str]:
+    return {"PATH": f"{wrappers}{os.pathsep}{ENVIRONMENT['PATH']}", "RUN_FOLDER": str(run.folder)}
+
+
+def calls(run: Run) -> list[str]:
+    return sorted((run.folder / "calls").read_text().splitlines())
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, wrappers):
+    """A run from start to end without interruption."""
+    run = short(tmp_path_factory.mktemp("finished") / "run")
+    done = run(*DPGEN, **environment(run, wrappers))
+    assert done.returncode == 0, done.stdout[-3000:]
+    return run
+
+
+def metrics(run: Run, iteration: int) -> dict:
+    return json.loads((run.folder / f"iter.{iteration:06d}/00.ipip/evaluate/metrics.json").read_text())
+
+
+def provenance(run: Run, name: str) -> np.ndarray:
+    pool = run.folder / "iter.000001/00.ipip/pool"
+    return np.concatenate([np.load(path).ravel() for path in sorted(pool.glob(f"*/set.*/{name}.npy"))])
+
+
+def test_the_run_ends_where_the_jobs_end(finished):
+    record = (finished.folder / "record.dpgen").read_text().split("\n")[:-1]
+    assert record == [f"0 {task}" for task in range(9)] + ["1 0", "1 1", "1 2"]
+    stop = json.loads((finished.folder / "iter.000001/00.ipip/stop.json").read_text())
+    assert "model_devi_jobs" in stop["reason"]
+    best = min((0, 1), key=lambda iteration: metrics(finished, iteration)["ensemble"]["force_rmse"])
+    assert stop["best_iteration"] == best
+    assert stop["models"] == [f"iter.{best:06d}/00.train/graph.{member:03d}.pb" for member in (0, 1)]
+    assert "model_devi_jobs" in finished("ipip", "status").stdout
+
+
+def test_every_iteration_has_metrics(finished):
+    held_out = dpdata.LabeledSystem(str(finished.folder / "data/held_out/Mo9S18"), fmt="deepmd/npy")
+    for iteration in (0, 1):
+        errors = metrics(finished, iteration)
+        assert len(errors["students"]) == 2
+        systems = errors["systems"]["Mo9S18"]
+        for group in (errors["teacher"], errors["ensemble"], *errors["students"], *systems.values()):
+            assert set(group) == ERRORS
+            assert group["n_frames"] == len(held_out)
+            assert all(np.isfinite(value) for value in group.values())
+    assert metrics(finished, 0)["teacher"] == metrics(finished, 1)["teacher"]
+
+
+def test_the_learning_curve_has_one_row_per_iteration(finished):
+    with (finished.folder / "learning_curve.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["iteration"] for row in rows] == ["0", "1"]
+    assert [float(row["ensemble_force_rmse"]) for row in rows] == [
+        metrics(finished, iteration)["ensemble"]["force_rmse"] for iteration in (0, 1)
+    ]
+    assert sum(int(rows[0][name]) for name in ("in_domain", "candidate", "failed")) == 11
+    assert int(rows[1]["reference_frames"]) == int(rows[0]["reference_frames"]) + 2
+
+
+def test_the_pool_says_where_every_label_comes_from(finished):
+    source, born = provenance(finished, "label_source"), provenance(finished, "label_iteration")
+    deviation = provenance(finished, "model_deviation")
+    summary = json.loads((finished.folder / "iter.000000/00.ipip/relabel/summary.json").read_text())
+    seeded = np.isnan(deviation)
+    assert seeded.sum() == summary["kept"] == 20
+    assert set(source[seeded]) == {0} and set(born) == {0}
+    assert (source[~seeded] == 1).sum() == summary["in_domain"] > 0
+    assert (source[~seeded] == 0).sum() == summary["candidate"] > 0
+    assert deviation[source == 1].max() < 0.1 <= deviation[~seeded & (source == 0)].min()
+
+
+def test_trainings_start_from_forgotten_checkpoints(finished):
+    for iteration in (0, 1):
+        folder = finished.folder / f"iter.{iteration:06d}"
+        for member in ("000", "001"):
+            start = folder / "00.train" / member / "old/model.ckpt.index"
+            assert start.resolve() == folder / "00.ipip/forgotten/finetune" / member / "model.ckpt.index"
+    forgotten = finished.folder / "iter.000001/00.ipip/forgotten/pretrain/000"
+    assert (forgotten / "old/model.ckpt.index").resolve() == (
+        finished.folder / "iter.000000/00.train/000/model.ckpt.index"
+    ).resolve()
+    assert json.loads((forgotten / "forget.json").read_text())["method"] == "reinit"
+
+
+def test_lammps_loads_the_models(finished):
+    models = [f"iter.000001/00.train/graph.{member:03d}.pb" for member in (0, 1)]
+    (finished.folder / "in.lammps").write_text(
+        "units metal\natom_modify map yes\nread_data iter.000000/01.model_devi/confs/000.0000.lmp\n"
+        f"mass * 1\npair_style deepmd {' '.join(models)} out_file md.out\npair_coeff * *\n"
+        "thermo_style custom pe\nrun 0\n"
+    )
+    done = finished("lmp", "-in", "in.lammps")
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def markers(run: Run) -> set[str]:
+    """What every finished step and stage leaves behind."""
+    record = run.folder / "record.dpgen"
+    done = {str(path.relative_to(run.folder)) for path in run.folder.glob("iter.*/00.ipip/**/done")}
+    return done | set(record.read_text().splitlines() if record.is_file() else [])
+
+
+def pretraining(run: Run) -> bool:
+    return any(run.folder.glob("iter.000001/00.ipip/pretrain/000/train.log"))
+
+
+def start_and_kill(run: Run, wrappers: Path) -> list[str]:
+    """Start the run again and again, each time killed at the next marker; return the markers."""
+    seen: set[str] = set()
+    order: list[str] = []
+    alone = False  # whether DP-GEN has been killed while a job went on
+    with (run.folder / "run.log").open("w") as log:
+        for _ in range(40):
+            process = subprocess.Popen(
+                DPGEN,
+                cwd=run.folder,
+                env={**ENVIRONMENT, **environment(run, wrappers)},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            while process.poll() is None:
+                new = markers(run) - seen
+                if new:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+                    order += sorted(new)
+                    seen |= new
+                    break
+                if not alone and pretraining(run):
+                    alone = True
+                    process.kill()
+                    process.wait()
+                    break
+                time.sleep(0.01)
+            else:
+                assert process.returncode == 0, (run.folder / "run.log").read_text()[-3000:]
+                assert alone
+                return order
+    raise AssertionError("no end")
+
+
+def content(folder: Path, *patterns: str) -> dict[str, bytes]:
+    found = {str(path.relative_to(folder)): path.read_bytes() for p in patterns for path in folder.glob(p)}
+    assert found
+    return found
+
+
+def test_a_run_killed_after_every_step_ends_like_one_that_was_not(finished, wrappers, tmp_path):
+    run = short(tmp_path / "run")
+    order = start_and_kill(run, wrappers)
+    assert set(order) == markers(finished)
+    assert len(order) >= 20
+    for patterns in (
+        ("iter.*/00.train/*/input.json",),
+        ("iter.*/00.train/*/lcurve.out", "iter.*/00.ipip/pretrain/*/lcurve.out"),
+        ("iter.*/01.model_devi/task.*/model_devi.out",),
+        ("iter.*/02.fp/*.out", "iter.*/02.fp/task.*/POSCAR"),
+        ("iter.*/00.ipip/pool/*/*.raw", "iter.*/00.ipip/pool/*/set.*/*.npy"),
+        ("iter.*/00.ipip/evaluate/metrics.json", "iter.*/00.ipip/stop.json", "learning_curve.csv"),
+    ):
+        assert content(run.folder, *patterns) == content(finished.folder, *patterns)
+    assert calls(run) == calls(finished)
+    assert len(set(calls(run))) == len(calls(run))
+
+
+def test_pytorch_students_without_reference_calculations_on_a_machine_that_copies(tmp_path):
+    run = short(tmp_path / "run")
+    param, machine = run.param, run.machine
+    param.update(train_backend="pytorch", fp_task_max=0)
+    run.param = param
+    del machine["fp"]
+    for section in machine.values():
+        if isinstance(section, dict):
+            section["machine"] = {
+                "batch_type": "Shell",
+                "context_type": "LocalContext",
+                "local_root": "./",
+                "remote_root": str(tmp_path / "remote"),
+                "remote_profile": {"symlink": False},
+            }
+    run.machine = machine
+    (tmp_path / "remote").mkdir()
+    done = run(*DPGEN)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert (run.folder / "record.dpgen").read_text().splitlines()[-1] == "1 2"
+    errors = [metrics(run, iteration) for iteration in (0, 1)]
+    assert errors[0]["reference_frames"] == errors[1]["reference_frames"]
+    assert errors[0]["pool_frames"] < errors[1]["pool_frames"]
+    assert errors[0]["ensemble"]["force_rmse"] != errors[1]["ensemble"]["force_rmse"]
+    assert not (run.folder / "iter.000001/00.train/000").is_symlink()
+    assert {path.name for path in run.folder.glob("iter.*/00.train/graph.*")} == {"graph.000.pth", "graph.001.pth"}

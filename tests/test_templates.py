@@ -1,0 +1,26 @@
+"""The templates and examples are valid inputs as they stand."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ipip_dp import check
+from ipip_dp.params import Params
+from tests.conftest import EXAMPLES, ROOT
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "param_templates").glob("*.json")))
+def test_template_fits_the_schema(name):
+    jdata = json.loads((ROOT / "param_templates" / name).read_text())
+    params = Params.from_jdata(check.normalized(jdata, name))
+    assert params.pretrain.numb_steps >= 100_000
+
+
+@pytest.mark.parametrize("name", ["mo_s_quick", "mo_s_o"])
+def test_example_has_no_problem(name, monkeypatch):
+    monkeypatch.chdir(EXAMPLES / name)
+    jdata, mdata = (json.loads((EXAMPLES / name / file).read_text()) for file in ("param.json", "machine.json"))
+    with_data = name == "mo_s_quick"  # `ipip init` makes the data of the other one
+    assert check.problems(jdata, mdata, "param.json", "machine.json", with_data) == []
