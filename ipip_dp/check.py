@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ipip_dp import data, labelers, machine, schema
 from ipip_dp.errors import IpipError
 from ipip_dp.labelers.ase import require_class
-from ipip_dp.labelers.lammps import require_installed
+from ipip_dp.labelers.dp import require_models
+from ipip_dp.labelers.lammps import require_files, require_program
 from ipip_dp.params import Params, param_json_argument
 from ipip_dp.schema import shown
 from ipip_dp.steps import link_labeler_files
@@ -69,6 +70,24 @@ def load_input(param_file: Path, machine_file: Path) -> tuple[dict[str, Any], di
     return values[0], values[1]
 
 
+def require_schema(argument: Argument, value: Any, where: str) -> None:
+    """Compare a JSON value with its schema.
+
+    Parameters
+    ----------
+    where : str
+        The value's file, for the messages.
+
+    Raises
+    ------
+    IpipError
+        With one line for every key that is unknown, missing or has a wrong value.
+    """
+    found = list(schema.problems(argument, value))
+    if found:
+        raise IpipError("\n".join(f"{where}: {problem}" for problem in found))
+
+
 def normalized(jdata: dict[str, Any], param_file: str) -> dict[str, Any]:
     """The param.json with every default filled in, checked against DP-GEN's schema and ours.
 
@@ -78,15 +97,16 @@ def normalized(jdata: dict[str, Any], param_file: str) -> dict[str, Any]:
         With one line for every key that is unknown, missing or has a wrong value.
     """
     argument = _param_schema()
-    found = list(schema.problems(argument, jdata))
-    if found:
-        raise IpipError("\n".join(f"{param_file}: {problem}" for problem in found))
+    require_schema(argument, jdata, param_file)
     return _with_defaults(argument, jdata)
 
 
 def _param_schema() -> Argument:
     argument = param_json_argument()
     argument.sub_fields["ipip"].optional = False
+    type_map = argument.sub_fields["type_map"]
+    type_map.extra_check = lambda elements: elements and len(set(elements)) == len(elements)
+    type_map.extra_check_errmsg = "expected every element once"
     return argument
 
 
@@ -198,8 +218,6 @@ def _check_elements(jdata: dict[str, Any]) -> Iterator[str]:
     from dpdata.periodic_table import ELEMENTS
 
     type_map, mass_map = jdata["type_map"], jdata["mass_map"]
-    if not type_map or len(set(type_map)) < len(type_map):
-        yield f"type_map: expected every element once, found {shown(type_map)}"
     for element in type_map:
         if element not in ELEMENTS and mass_map == "auto":
             yield f"type_map: {element} is no element, so its mass must be given in mass_map"
@@ -281,22 +299,21 @@ def _check_structures(jdata: dict[str, Any], elements: dict[Path, list[str]]) ->
 
 def _check_labeler(key: str, labeler: dict[str, Any], here: bool, elements: dict[Path, list[str]]) -> Iterator[str]:
     """Check a labeler's files, elements and, if it runs in this environment, its program."""
-    checks: list[Callable[[], Any]] = []
-    if labeler["type"] == "dp":
-        for model in labeler["models"]:
-            if not Path(model).is_file():
-                yield f"{key}.models: {model} does not exist (working directory {Path.cwd()})"
-    elif labeler["type"] == "ase" and here:
-        checks.append(lambda: require_class(labeler["calculator"]))
-    elif here:
-        checks.append(lambda: require_installed(labeler["command"], labeler["pair_coeff"]))
+    kind = labeler["type"]
     with tempfile.TemporaryDirectory() as folder:
-        checks.append(lambda: link_labeler_files(labeler, Path(folder)))
-        for check in checks:
+        checks: dict[str, Callable[[], Any]] = {"": lambda: link_labeler_files(labeler, Path(folder))}
+        if kind == "dp":
+            checks[".models"] = lambda: require_models(labeler["models"])
+        elif kind == "ase" and here:
+            checks[".calculator"] = lambda: require_class(labeler["calculator"])
+        elif kind == "lammps" and here:
+            checks[".command"] = lambda: require_program(labeler["command"])
+            checks[".pair_coeff"] = lambda: require_files(labeler["pair_coeff"])
+        for name, check in checks.items():
             try:
                 check()
             except IpipError as error:
-                yield f"{key}: {error}"
+                yield f"{key}{name}: {error}"
     known = labelers.known_elements(labeler)
     for path, present in elements.items():
         if known is not None and (unknown := sorted(set(present) - set(known))):

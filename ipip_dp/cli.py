@@ -38,36 +38,36 @@ def main() -> None:
 
 
 def _context(param: Path, machine: Path, with_data: bool) -> Any:
-    from ipip_dp import check, params, workdir
+    from ipip_dp import check, workdir
     from ipip_dp.steps import Context
 
-    jdata, mdata = check.load(param), check.load(machine)
-    found = check.problems(jdata, mdata, str(param), str(machine), with_data)
-    if found:
-        raise IpipError("\n".join(found))
-    jdata = check.normalized(jdata, str(param))
-    return Context(workdir.Iteration(0), params.Params.from_jdata(jdata), jdata, mdata)
+    jdata, mdata = check.load_input(param, machine)
+    params = check.require_valid(jdata, mdata, str(param), str(machine), with_data)
+    return Context(workdir.Iteration(0), params, check.normalized(jdata, str(param)), mdata)
 
 
 def _labeler(labeler: str, param: Path | None, type_map: str | None) -> tuple[dict[str, Any], list[str]]:
     """The labeler config and the type_map that the options name."""
-    from ipip_dp import check
+    from ipip_dp import check, labelers
 
     if param is None:
-        config = check.load(Path(labeler))
-        elements = type_map
-    else:
-        jdata = check.load(param)
-        section = jdata.get("ipip", {})
-        if labeler not in ("teacher", "reference") or labeler not in section:
-            raise IpipError(
-                f"--labeler {labeler}: expected teacher or reference, one that {param} has in its ipip section"
-            )
-        config = section[labeler]
-        elements = type_map or ",".join(jdata.get("type_map", []))
-    if not elements:
-        raise IpipError("--type-map is missing; expected the elements in order, as in --type-map Mo,S,O")
-    return config, elements.split(",")
+        section = check.load(Path(labeler))
+        check.require_schema(labelers.labeler_arguments("labeler", ""), section, labeler)
+        return section, _elements(type_map)
+    jdata = check.load(param)
+    section = jdata.get("ipip", {}) if labeler in ("teacher", "reference") else {}
+    if labeler not in section:
+        raise IpipError(f"--labeler {labeler}: expected teacher or reference, one that {param} has in its ipip section")
+    check.require_schema(labelers.labeler_arguments(labeler, ""), section[labeler], f"{param}: ipip.{labeler}")
+    return section[labeler], _elements(type_map or ",".join(jdata.get("type_map", [])))
+
+
+def _elements(type_map: str | None) -> list[str]:
+    """The elements of option --type-map."""
+    elements = [element.strip() for element in (type_map or "").split(",")]
+    if not all(elements) or len(set(elements)) < len(elements):
+        raise IpipError(f"--type-map: expected every element once, in order, as in Mo,S,O; found {type_map or 'none'}")
+    return elements
 
 
 @app.command()
@@ -104,6 +104,7 @@ def md(
 
     _log_progress()
     value = check.load(settings)
+    check.require_schema(teacher_md.settings_argument(), value, str(settings))
     for temperature in value["temperatures"]:
         teacher_md.md(
             start,
@@ -129,9 +130,11 @@ def label(
     param: ParamOption = None,
     type_map: TypeMapOption = None,
     fmt: Annotated[str, typer.Option("--format", help="dpdata format of SOURCE.")] = "auto",
-    min_distance: Annotated[float, typer.Option(help="Reject frames with closer atoms, in Angstrom.")] = 0.5,
-    max_force: Annotated[float, typer.Option(help="Reject frames with larger forces, in eV/Angstrom.")] = 100.0,
-    min_success: Annotated[float, typer.Option(help="Fail if a smaller fraction of the frames gets labels.")] = 0.5,
+    min_distance: Annotated[float, typer.Option(min=0, help="Reject frames with closer atoms, in Angstrom.")] = 0.5,
+    max_force: Annotated[float, typer.Option(min=0, help="Reject frames with larger forces, in eV/Angstrom.")] = 100.0,
+    min_success: Annotated[
+        float, typer.Option(min=0, max=1, help="Fail if a smaller fraction of the frames gets labels.")
+    ] = 0.5,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
 ) -> None:
     """Label frames one by one; failures are listed with their reasons in OUTPUT/failed.json."""
@@ -176,7 +179,7 @@ def evaluate(
     from ipip_dp import workdir
     from ipip_dp.steps.evaluate import compare
 
-    elements = type_map.split(",")
+    elements = _elements(type_map)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "predictions.npz"
         prediction.predict([data], file, {"type": "dp", "models": [str(model) for model in models]}, elements)
@@ -217,12 +220,19 @@ def forget(
     from ipip_dp import checkpoints, workdir
 
     if seed_file is not None:
-        seed = int(json.loads(seed_file.read_text()))
+        seed = _read_seed(seed_file)
     report = checkpoints.forget(
         checkpoint, output, method=method, scope=scope, seed=seed, shrink=shrink, noise=noise, data=data or []
     )
     workdir.write_json(output.parent / "forget.json", {**dataclasses.asdict(report), "output": str(output)})
     print(report)
+
+
+def _read_seed(path: Path) -> int:
+    try:
+        return int(json.loads(path.read_text()))
+    except (OSError, TypeError, ValueError) as error:
+        raise IpipError(f"{path}: expected a file with one integer, the seed: {error}") from None
 
 
 @app.command()

@@ -13,7 +13,11 @@ from __future__ import annotations
 import functools
 import logging
 import sys
+from pathlib import Path
 from typing import Any
+
+# Names of dpgen/generator/run.py: imported, and started by python -m.
+RUN_MODULES = ("dpgen.generator.run", "__main__")
 
 
 def _extend_arginfo(arginfo: Any) -> None:
@@ -29,7 +33,7 @@ def _extend_arginfo(arginfo: Any) -> None:
     def run_jdata_arginfo() -> Any:
         from ipip_dp import loop, params
 
-        for name in ("dpgen.generator.run", "__main__"):
+        for name in RUN_MODULES:
             module = sys.modules.get(name)
             if module is not None and hasattr(module, "run_iter") and hasattr(module, "make_train"):
                 loop.install(module)
@@ -38,6 +42,31 @@ def _extend_arginfo(arginfo: Any) -> None:
         return argument
 
     arginfo.run_jdata_arginfo = run_jdata_arginfo
+    for name in RUN_MODULES:  # run.py, if it is what imports arginfo.py, has imported load_file already
+        module = sys.modules.get(name)
+        if module is not None and hasattr(module, "load_file"):
+            module.load_file = _explained(module.load_file)  # type: ignore[attr-defined]
+
+
+def _explained(load_file: Any) -> Any:
+    """DP-GEN's reader of param.json and machine.json; one line instead of a traceback in an IPIP run."""
+
+    @functools.wraps(load_file)
+    def wrapped(filename: Any) -> Any:
+        try:
+            return load_file(filename)
+        except (OSError, ValueError):
+            path = Path(filename)
+            jdata = sys._getframe(1).f_locals.get("jdata")  # of run_iter, while it reads machine.json
+            text = path.read_text(errors="replace") if jdata is None and path.is_file() else ""
+            if "ipip" in (jdata or {}) or '"ipip"' in text:
+                from ipip_dp import check, loop
+
+                with loop.user_errors():
+                    check.load(path)
+            raise
+
+    return wrapped
 
 
 try:

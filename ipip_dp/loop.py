@@ -47,8 +47,6 @@ STAGES = (
     "make_fp",
     "run_fp",
 )
-# Ways of starting a training that our own checkpoints replace.
-OTHER_STARTS = ("training_init_frozen_model", "training_finetune_model")
 
 
 def make_train(run: ModuleType, stage: Callable, context: Context) -> Any:
@@ -87,7 +85,7 @@ def make_model_devi(run: ModuleType, stage: Callable, context: Context) -> Any:
     """Explore, unless the held-out error has stopped falling."""
     from dpgen import dlog
 
-    rows = evaluate.learning_curve()
+    rows = [row for row in evaluate.learning_curve() if row["iteration"] <= context.iteration.index]
     errors = [row["ensemble_force_rmse"] for row in rows]
     dlog.info(
         f"ipip: held-out force RMSE {errors[-1]:.4f} eV/Angstrom (teacher {rows[-1]['teacher_force_rmse']:.4f}), "
@@ -95,7 +93,9 @@ def make_model_devi(run: ModuleType, stage: Callable, context: Context) -> Any:
     )
     reason = evaluate.stop_reason(errors, context.params.stop)
     goes_on = reason is None and stage(context.iteration.index, context.jdata, context.mdata)
-    if not goes_on:
+    if goes_on:
+        context.iteration.stop.unlink(missing_ok=True)  # of a run that has been given more jobs
+    else:
         best = workdir.Iteration(rows[evaluate.best_iteration(errors)]["iteration"])
         reason = reason or "model_devi_jobs has no job for this iteration"
         models = [str(model) for model in best.models()]
@@ -134,9 +134,8 @@ def checkpoint_folder(context: Context, member: int) -> Path:
 
 def fine_tuning(context: Context) -> dict[str, Any]:
     """The param.json that makes DP-GEN fine-tune from our checkpoints."""
-    jdata = {key: value for key, value in context.jdata.items() if key not in OTHER_STARTS}
     folders = [str(checkpoint_folder(context, member)) for member in context.students]
-    return {**jdata, "training_init_model": True, "training_iter0_model_path": folders}
+    return {**context.jdata, "training_init_model": True, "training_iter0_model_path": folders}
 
 
 def install(run: Any) -> None:

@@ -56,11 +56,14 @@ def _section(name: str, value: dict[str, Any]) -> Argument:
     local_root = machine.sub_fields["local_root"]
     local_root.extra_check = lambda root: root == "./"  # dpgen/dispatcher/Dispatcher.py
     local_root.extra_check_errmsg = 'expected "./"'
-    batch_type = isinstance(resources, dict) and "batch_type" in resources  # Resources.load_from_dict
+    batch_type = machine.sub_fields["batch_type"]
+    batch_type.extra_check = lambda name: name in Machine.subclasses_dict
+    batch_type.extra_check_errmsg = f"expected one of {', '.join(sorted(Machine.options))}"
+    detailed = isinstance(resources, dict) and "batch_type" in resources  # as Resources.load_from_dict
     fields = [
         Argument("command", str, optional=not SECTIONS[name]),
         Argument("machine", dict, machine.sub_fields.values(), machine.sub_variants.values()),
-        Resources.arginfo(detail_kwargs=batch_type),
+        Resources.arginfo(detail_kwargs=detailed),
         Argument("user_forward_files", list[str], optional=True),
         Argument("user_backward_files", list[str], optional=True),
     ]

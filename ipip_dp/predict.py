@@ -44,6 +44,7 @@ def predict(folders: Sequence[Path], output: Path, config: dict[str, Any], type_
     else:
         predictions = _predict_one_by_one(systems, config, type_map)
     arrays = {f"{i}/{name}": values for i, system in enumerate(predictions) for name, values in system.items()}
+    output.parent.mkdir(parents=True, exist_ok=True)
     temporary = output.with_name(f".{output.name}.tmp.npz")
     np.savez(temporary, allow_pickle=False, **arrays)
     os.replace(temporary, output)

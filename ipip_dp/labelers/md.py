@@ -19,7 +19,35 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from dargs import Argument
+
     from ipip_dp.selection import Gate
+
+
+def settings_argument() -> Argument:
+    """The schema of ``md.json``, the settings of ``ipip md``; units as in :class:`MDSettings`."""
+    from dargs import Argument
+
+    from ipip_dp.labelers import labeler_arguments
+
+    def positive(name: str, kind: type) -> Argument:
+        return Argument(
+            name, kind, extra_check=lambda value: value > 0, extra_check_errmsg="expected a number greater than 0"
+        )
+
+    return Argument(
+        "md.json",
+        dict,
+        [
+            labeler_arguments("labeler", "What drives the trajectories and labels their frames."),
+            Argument("type_map", list[str]),
+            Argument("format", str),
+            Argument("temperatures", list[float]),
+            Argument("seed", int),
+            *(positive(name, int) for name in ("nsteps", "interval")),
+            *(positive(name, float) for name in ("timestep", "friction", "min_distance", "max_force")),
+        ],
+    )
 
 
 def md(

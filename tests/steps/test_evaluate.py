@@ -84,7 +84,9 @@ def write_predictions(path: Path, systems, force_errors, energy_errors=None):
     for i, system in enumerate(systems):
         n = len(force_errors)
         arrays[f"{i}/forces"] = np.array([system["forces"] + error for error in force_errors])
-        arrays[f"{i}/energies"] = np.array([system["energies"]] * n) + (0 if energy_errors is None else energy_errors[i])
+        arrays[f"{i}/energies"] = np.array([system["energies"]] * n) + (
+            0 if energy_errors is None else energy_errors[i]
+        )
         arrays[f"{i}/virials"] = np.array([system["virials"]] * n)
     np.savez(path, **arrays)
     return path
@@ -92,17 +94,17 @@ def write_predictions(path: Path, systems, force_errors, energy_errors=None):
 
 def test_errors_are_those_of_a_calculation_by_hand(held_out, tmp_path):
     folder, systems = held_out
-    students = write_predictions(tmp_path / "students.npz", systems, [0.1, -0.3])
+    students = write_predictions(tmp_path / "students.npz", systems, [0.1, -0.5])
     teacher = write_predictions(tmp_path / "teacher.npz", systems, [0.2])
     found = evaluate.compare([folder], TYPE_MAP, students, teacher)
-    assert [student["force_rmse"] for student in found["students"]] == pytest.approx([0.1, 0.3])
-    assert found["ensemble"]["force_rmse"] == pytest.approx(0.1)  # of the mean, (0.1 - 0.3) / 2
-    assert found["ensemble"]["force_mae"] == pytest.approx(0.1)
+    assert [student["force_rmse"] for student in found["students"]] == pytest.approx([0.1, 0.5])
+    assert found["ensemble"]["force_rmse"] == pytest.approx(0.2)  # of the mean, (0.1 - 0.5) / 2
+    assert found["ensemble"]["force_mae"] == pytest.approx(0.2)
     assert found["ensemble"]["n_frames"] == 5
     assert found["teacher"]["force_rmse"] == pytest.approx(0.2)
     assert set(found["systems"]) == {"a", "b"}
     assert found["systems"]["b"]["teacher"]["n_frames"] == 2
-    assert found["systems"]["b"]["ensemble"]["force_rmse"] == pytest.approx(0.1)
+    assert found["systems"]["b"]["ensemble"]["force_rmse"] == pytest.approx(0.2)
 
 
 def test_frames_of_large_systems_weigh_more(held_out, tmp_path):

@@ -122,9 +122,10 @@ def test_tasks_link_the_pool_and_the_forgotten_checkpoints(make_context):
     work_path = context.iteration.pretrain
     assert (work_path / "pool").resolve() == context.iteration.pool.resolve()
     start = work_path / "001" / "init" / "model.ckpt.meta"
-    assert Path(start.parent, start.readlink()).resolve() == (
-        context.iteration.forgotten("pretrain") / "001" / "model.ckpt.meta"
-    ).resolve()
+    assert (
+        Path(start.parent, start.readlink()).resolve()
+        == (context.iteration.forgotten("pretrain") / "001" / "model.ckpt.meta").resolve()
+    )
 
 
 @pytest.mark.parametrize("value", ["nan", "inf"])

@@ -118,7 +118,9 @@ def test_students_label_accurate_frames_and_the_teacher_candidates(context):
     labelers = {name: json.loads((folder / name / "labeler.json").read_text()) for name in counts}
     assert labelers["students"] == {"type": "dp", "models": ["graph.000.pb", "graph.001.pb"]}
     assert labelers["teacher"] == context.params.teacher
-    assert os.path.realpath(folder / "students/graph.001.pb") == str((context.iteration.train / "graph.001.pb").resolve())
+    assert os.path.realpath(folder / "students/graph.001.pb") == str(
+        (context.iteration.train / "graph.001.pb").resolve()
+    )
 
 
 def test_limits_are_kept(make_context):

@@ -30,7 +30,8 @@ def test_every_structure_gets_a_task_of_its_own(make_context):
     arguments = (context, context.iteration.seed, md.temperatures, md.nsteps, md.interval)
     assert seed.prepare_md(*arguments) == ["task.000.0000", "task.001.0000"]
     settings = [
-        json.loads((context.iteration.seed / task / "md.json").read_text()) for task in ("task.000.0000", "task.001.0000")
+        json.loads((context.iteration.seed / task / "md.json").read_text())
+        for task in ("task.000.0000", "task.001.0000")
     ]
     assert settings[0]["seed"] != settings[1]["seed"]
     assert settings[0]["temperatures"] == [300, 800]
