@@ -31,3 +31,4 @@ test: install
 
 bench: install
 	.venv/bin/python tests/benchmarks/pool.py
+	.venv/bin/python tests/benchmarks/forget.py

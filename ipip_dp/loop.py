@@ -205,7 +205,8 @@ def user_errors() -> Iterator[None]:
     try:
         yield
     except IpipError as error:
-        dlog.error(f"ipip: {error}")
+        for line in str(error).splitlines():
+            dlog.error(f"ipip: {line}")
         raise SystemExit(1) from error
 
 

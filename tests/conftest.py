@@ -22,6 +22,8 @@ ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 
+os.environ["PATH"] = ENVIRONMENT["PATH"]  # for what is called in this process
+
 
 class Run:
     """A folder with param.json and machine.json, and commands run in it."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import sys
 import time
 
 import pytest
+from dpdispatcher.utils.record import record
 
 from ipip_dp import dispatch
 from ipip_dp.errors import IpipError
@@ -20,7 +22,7 @@ LAZY = {"batch_type": "Shell", "context_type": "LazyLocalContext", "local_root":
 @pytest.fixture(autouse=True)
 def run_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(record, "record_directory", tmp_path)  # not the user's ~/.dpdispatcher
     for task in ("one", "two"):
         (tmp_path / "work" / task).mkdir(parents=True)
     return tmp_path
@@ -72,8 +74,6 @@ def test_arguments_reach_the_command_as_they_are(machine, run_folder):
     words = ["Mo S,O", "a'b", 'c"d', "; touch harm", "$(touch harm)", "`touch harm`", "*", "{x}", "-n", ""]
     code = "import json, sys; json.dump(sys.argv[1:], open('words', 'w'))"
     submit(machine, run_folder / "work", [sys.executable, "-c", code, *words], backward=["words"])
-    import json
-
     assert json.loads((run_folder / "work/one/words").read_text()) == words
     assert not list(run_folder.rglob("harm"))
 

@@ -162,13 +162,15 @@ def markers(run: Run) -> set[str]:
 
 
 def pretraining(run: Run) -> bool:
-    return any(run.folder.glob("iter.000001/00.ipip/pretrain/000/train.log"))
+    """Whether the second pretraining has begun, and dpdispatcher has written down its job."""
+    folder = run.folder / "iter.000001/00.ipip/pretrain"
+    return (folder / "000/ipip.log").is_file() and any(folder.glob("*.json"))
 
 
-def start_and_kill(run: Run, wrappers: Path) -> list[str]:
-    """Start the run again and again, each time killed at the next marker; return the markers."""
+def start_and_kill(run: Run, wrappers: Path) -> int:
+    """Start the run again and again, killed with its jobs at every new marker, and once without its jobs; count."""
     seen: set[str] = set()
-    order: list[str] = []
+    kills = 0
     alone = False  # whether DP-GEN has been killed while a job went on
     with (run.folder / "run.log").open("w") as log:
         for _ in range(40):
@@ -185,8 +187,8 @@ def start_and_kill(run: Run, wrappers: Path) -> list[str]:
                 if new:
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
-                    order += sorted(new)
                     seen |= new
+                    kills += 1
                     break
                 if not alone and pretraining(run):
                     alone = True
@@ -197,7 +199,7 @@ def start_and_kill(run: Run, wrappers: Path) -> list[str]:
             else:
                 assert process.returncode == 0, (run.folder / "run.log").read_text()[-3000:]
                 assert alone
-                return order
+                return kills
     raise AssertionError("no end")
 
 
@@ -209,9 +211,9 @@ def content(folder: Path, *patterns: str) -> dict[str, bytes]:
 
 def test_a_run_killed_after_every_step_ends_like_one_that_was_not(finished, wrappers, tmp_path):
     run = short(tmp_path / "run")
-    order = start_and_kill(run, wrappers)
-    assert set(order) == markers(finished)
-    assert len(order) >= 20
+    kills = start_and_kill(run, wrappers)
+    assert kills >= 12  # of 21 markers some appear at the same moment
+    assert markers(run) == markers(finished)
     for patterns in (
         ("iter.*/00.train/*/input.json",),
         ("iter.*/00.train/*/lcurve.out", "iter.*/00.ipip/pretrain/*/lcurve.out"),

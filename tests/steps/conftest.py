@@ -23,7 +23,6 @@ def make_context(quick, monkeypatch) -> MakeContext:
     Keys of param.json are changed by keyword, those of its ipip section by ``ipip``.
     """
     monkeypatch.chdir(quick.folder)
-    monkeypatch.setenv("HOME", str(quick.folder / "home"))
 
     def make(iteration: int = 0, ipip: dict[str, Any] | None = None, **changes: Any) -> Context:
         param = copy.deepcopy(quick.param)
