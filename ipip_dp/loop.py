@@ -9,6 +9,7 @@ run_train       DP-GEN's, with --init-model
 post_train      DP-GEN's; then evaluate
 make_model_devi stop test; then DP-GEN's
 make_fp         DP-GEN's, which sorts the explored frames; then relabel
+run_fp          DP-GEN's, if it chose any candidate
 ==============  =========================================================================
 
 The only module that touches ``dpgen.generator.run``. Without an ``ipip`` section every
@@ -118,12 +119,19 @@ def make_fp(run: ModuleType, stage: Callable, context: Context) -> Any:
     evaluate.write_learning_curve()
 
 
+def run_fp(run: ModuleType, stage: Callable, context: Context) -> Any:
+    """Label candidates with the reference, if any were chosen; DP-GEN would want an fp machine even for none."""
+    if any(context.iteration.reference.glob("task.*")):
+        stage(context.iteration.index, context.jdata, context.mdata)
+
+
 STEPS = {
     "make_train": make_train,
     "run_train": run_train,
     "post_train": post_train,
     "make_model_devi": make_model_devi,
     "make_fp": make_fp,
+    "run_fp": run_fp,
 }
 
 

@@ -241,6 +241,7 @@ def test_pytorch_students_without_reference_calculations_on_a_machine_that_copie
                 "remote_root": str(tmp_path / "remote"),
                 "remote_profile": {"symlink": False},
             }
+    del machine["fp"]  # nothing is labelled by the reference
     run.machine = machine
     (tmp_path / "remote").mkdir()
     done = run(*DPGEN)
