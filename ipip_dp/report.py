@@ -48,7 +48,7 @@ def table() -> Table:
 
 
 def timing() -> tuple[float, float]:
-    """Seconds all finished stages took, and those of them spent in dispatched jobs."""
+    """Seconds all finished stages took, and those of them spent in dispatched commands."""
     total = dispatched = 0.0
     for iteration in workdir.iterations():
         if iteration.timing.is_file():
@@ -73,6 +73,6 @@ def lines() -> list[str]:
     if total:
         result.append(
             f"{total:.0f} s in finished stages, {100 * (total - dispatched) / total:.1f}% of it outside "
-            f"dispatched jobs."
+            f"dispatched commands."
         )
     return result

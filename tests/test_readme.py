@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import sys
 
 import pytest
 
+from ipip_dp.labelers import labeler_arguments
 from tests.conftest import ENVIRONMENT, EXAMPLES, ROOT, Run
 
 README = (ROOT / "README.md").read_text()
@@ -28,14 +30,10 @@ def test_every_make_target_of_the_readme_exists():
 
 
 def test_json_of_the_readme_is_valid(quick):
-    import json
-
-    from ipip_dp.labelers import labeler_arguments
-
     blocks = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
     section = json.loads("{" + blocks[0] + "}")["ipip"]
     param = quick.param
-    param["ipip"] = {**section, "teacher": param["ipip"]["teacher"]}
+    param["ipip"] = {**section, "teacher": param["ipip"]["teacher"], "reference": param["ipip"]["reference"]}
     quick.param = param
     assert quick("ipip", "check", "param.json", "machine.json").returncode == 0
     for line in [json.dumps(section["teacher"]), *blocks[1].strip().splitlines()]:
