@@ -119,6 +119,7 @@ def picture(scratch: dict, path: Path) -> None:
     axes.bar_label(axes.bar(list(bars), values, color=colors, width=0.6), fmt="%.2f", padding=2)
     axes.set_ylabel("held-out force RMSE (eV/Å)")
     axes.set_title(f"Mo-S-O, {evaluated[-1]['reference_frames']} reference frames (GFN1-xTB)", fontsize=10)
+    axes.margins(y=0.12)  # room for the numbers
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
     plt.close(figure)
