@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import glob
 import json
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from ipip_dp.labelers.dp import require_models
 from ipip_dp.labelers.lammps import require_files, require_program
 from ipip_dp.params import Params, param_json_argument
 from ipip_dp.schema import shown
-from ipip_dp.steps import link_labeler_files
+from ipip_dp.steps import labeler_files
 from ipip_dp.steps.seed import start_structures
 
 if TYPE_CHECKING:
@@ -300,20 +299,19 @@ def _check_structures(jdata: dict[str, Any], elements: dict[Path, list[str]]) ->
 def _check_labeler(key: str, labeler: dict[str, Any], here: bool, elements: dict[Path, list[str]]) -> Iterator[str]:
     """Check a labeler's files, elements and, if it runs in this environment, its program."""
     kind = labeler["type"]
-    with tempfile.TemporaryDirectory() as folder:
-        checks: dict[str, Callable[[], Any]] = {"": lambda: link_labeler_files(labeler, Path(folder))}
-        if kind == "dp":
-            checks[".models"] = lambda: require_models(labeler["models"])
-        elif kind == "ase" and here:
-            checks[".calculator"] = lambda: require_class(labeler["calculator"])
-        elif kind == "lammps" and here:
-            checks[".command"] = lambda: require_program(labeler["command"])
-            checks[".pair_coeff"] = lambda: require_files(labeler["pair_coeff"])
-        for name, check in checks.items():
-            try:
-                check()
-            except IpipError as error:
-                yield f"{key}{name}: {error}"
+    checks: dict[str, Callable[[], Any]] = {"": lambda: labeler_files(labeler)}
+    if kind == "dp":
+        checks[".models"] = lambda: require_models(labeler["models"])
+    elif kind == "ase" and here:
+        checks[".calculator"] = lambda: require_class(labeler["calculator"])
+    elif kind == "lammps" and here:
+        checks[".command"] = lambda: require_program(labeler["command"])
+        checks[".pair_coeff"] = lambda: require_files(labeler["pair_coeff"])
+    for name, check in checks.items():
+        try:
+            check()
+        except IpipError as error:
+            yield f"{key}{name}: {error}"
     known = labelers.known_elements(labeler)
     for path, present in elements.items():
         if known is not None and (unknown := sorted(set(present) - set(known))):

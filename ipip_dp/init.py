@@ -18,7 +18,7 @@ import numpy as np
 from ipip_dp import data, dispatch, diversity, workdir
 from ipip_dp.errors import IpipError
 from ipip_dp.labelers import labels_format
-from ipip_dp.steps import link_labeler_files, seed
+from ipip_dp.steps import labeler_files, link_labeler_files, seed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,7 +120,6 @@ def _label(context: Context, names: Sequence[str]) -> None:
     for name in names:
         link_labeler_files(params.reference, workdir.INIT / name)
         workdir.write_task(workdir.INIT / name / "labeler.json", params.reference, "labels")
-    files = link_labeler_files(params.reference, workdir.INIT / names[0])
     command = dispatch.label_command(context.type_map, params.gate, min_success=0.5)
     command += ["--workers", str(dispatch.workers(context.mdata))]
     waiting = [name for name in names if not (workdir.INIT / name / "labels" / labels_format.MARKER).is_file()]
@@ -131,6 +130,6 @@ def _label(context: Context, names: Sequence[str]) -> None:
             workdir.INIT,
             waiting,
             command,
-            forward=["frames", "labeler.json", *files],
+            forward=["frames", "labeler.json", *labeler_files(params.reference)],
             backward=["labels"],
         )

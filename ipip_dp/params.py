@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from dargs import Argument
 
 from ipip_dp import labelers
+from ipip_dp.checkpoints import METHODS
 from ipip_dp.selection import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-FORGET_METHODS = ("reinit", "shrink_perturb", "none")
 FORGET_SCOPE = r"fitting_net|(layer_\d+|final_layer)(\s*,\s*(layer_\d+|final_layer))*"
 FORGET_AT = ("pretrain", "finetune", "both")
 
@@ -171,8 +171,8 @@ def ipip_argument(optional: bool = False) -> Argument:
                     "reinit",
                     "reinit: fresh draws from DeePMD-kit's own initialisers. shrink_perturb: shrink * w "
                     "+ noise * fresh draw. none: keep the weights.",
-                    lambda v: v in FORGET_METHODS,
-                    f"expected one of {', '.join(FORGET_METHODS)}",
+                    lambda v: v in METHODS,
+                    f"expected one of {', '.join(METHODS)}",
                 ),
                 _arg(
                     "scope",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipip_dp import data, labelers
+from ipip_dp import data, labelers, workdir
 from ipip_dp.errors import IpipError
 from ipip_dp.labelers.execute import Task, run_tasks
 
@@ -44,10 +43,7 @@ def predict(folders: Sequence[Path], output: Path, config: dict[str, Any], type_
     else:
         predictions = _predict_one_by_one(systems, config, type_map)
     arrays = {f"{i}/{name}": values for i, system in enumerate(predictions) for name, values in system.items()}
-    output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = output.with_name(f".{output.name}.tmp.npz")
-    np.savez(temporary, allow_pickle=False, **arrays)
-    os.replace(temporary, output)
+    workdir.write_npz(output, **arrays)
 
 
 def _predict_one_by_one(

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 LEARNING_CURVE = Path("learning_curve.csv")
 INIT = Path("init")  # where `ipip init` works
 
@@ -137,6 +139,15 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically."""
     write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_npz(path: Path, **arrays: Any) -> None:
+    """Write arrays to a ``.npz`` file atomically, never pickled."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+    os.replace(temporary, path)
 
 
 def write_task(path: Path, value: Any, *results: str) -> None:

@@ -284,11 +284,7 @@ def _save(partial: Path, outcomes: Sequence[Outcome]) -> None:
             continue
         frames = list(labels)
         arrays: dict[str, Any] = {name: np.array([labels[i][name] for i in frames]) for name in labels[frames[0]]}
-        path = partial / f"group{group}.{frames[0]}.npz"
-        temporary = path.with_name(f".{path.name}.tmp")
-        with temporary.open("wb") as file:
-            np.savez(file, frames=frames, **arrays)
-        os.replace(temporary, path)
+        workdir.write_npz(partial / f"group{group}.{frames[0]}.npz", frames=frames, **arrays)
 
 
 def _saved(partial: Path, group: int) -> Iterator[tuple[list[int], dict[str, np.ndarray]]]:

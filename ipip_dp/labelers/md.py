@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +121,7 @@ def md(
         trajectory = run_md(config, system, settings, type_map=type_map, gate=gate)
         result = {"stopped": trajectory.stopped, "seconds_per_step": trajectory.seconds_per_step}
         workdir.write_json(report, {**run, **result})
-        _save_coords(saved, trajectory.coords)
+        workdir.write_npz(saved, coords=trajectory.coords)
     with np.load(saved, allow_pickle=False) as file:
         coords = file["coords"]
     stopped = json.loads(report.read_text())["stopped"]
@@ -140,11 +139,3 @@ def md(
         min_success=0.0,
         failures=[Failure(str(start), interval * (len(coords) + 1), stopped)] if stopped else [],
     )
-
-
-def _save_coords(path: Path, coords: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        np.savez(file, coords=coords)
-    os.replace(temporary, path)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ipip_dp.data import find_systems
 from ipip_dp.errors import IpipError
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _read(path: Path, fmt: str, type_map: list[str]) -> Iterator[tuple[str, int,
     if not path.exists():
         raise IpipError(f"input {path} does not exist")
     fmt = _guess_format(path) if fmt == "auto" else fmt
-    for source in _system_folders(path) if path.is_dir() and fmt == "deepmd/npy" else [path]:
+    for source in find_systems([path]) if path.is_dir() and fmt == "deepmd/npy" else [path]:
         try:
             for number, system in _read_one(source, fmt, type_map):
                 system.apply_type_map(type_map)
@@ -125,10 +126,3 @@ def _guess_format(path: Path) -> str:
             f"the format of {path} is not clear from its name; give it, for example --format vasp/poscar "
             f"(recognised names: folders, POSCAR*, CONTCAR*, {', '.join(f'*{suffix}' for suffix in FORMATS)})"
         ) from None
-
-
-def _system_folders(folder: Path) -> list[Path]:
-    found = sorted(raw.parent for raw in folder.rglob("type.raw"))
-    if not found:
-        raise IpipError(f"folder {folder} holds no deepmd/npy system (no type.raw in it or below)")
-    return found

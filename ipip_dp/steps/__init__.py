@@ -77,16 +77,11 @@ class Context:
         return folders
 
 
-def link_labeler_files(labeler: Any, folder: Path) -> list[str]:
-    """Link the local files a labeler config names into a task folder, under the same name.
+def labeler_files(labeler: Any) -> list[str]:
+    """The local files a labeler config names, to be forwarded with a task under the same names.
 
     Any string (or blank-separated word of one) that is the relative path of an existing
     file counts: potential files, frozen models, weights.
-
-    Returns
-    -------
-    list of str
-        The names, to be forwarded with the task.
 
     Raises
     ------
@@ -100,6 +95,13 @@ def link_labeler_files(labeler: Any, folder: Path) -> list[str]:
                 f"labeler file {name} lies outside the run folder; put it, or a link to it, into the run folder, "
                 "or give its absolute path if the machine that labels sees it"
             )
+    return names
+
+
+def link_labeler_files(labeler: Any, folder: Path) -> list[str]:
+    """Link the files of :func:`labeler_files` into a task folder; returns their names."""
+    names = labeler_files(labeler)
+    for name in names:
         workdir.link(Path(name), folder / name)
     return names
 

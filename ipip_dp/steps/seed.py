@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipip_dp import dispatch, pool, workdir
 from ipip_dp.errors import IpipError
-from ipip_dp.steps import Context, link_labeler_files
+from ipip_dp.steps import Context, labeler_files, link_labeler_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,14 +69,13 @@ def prepare_md(
 
 def run_md(context: Context, work_path: Path, tasks: Sequence[str]) -> None:
     """Dispatch ``ipip md`` in every task folder."""
-    files = sorted({name for task in tasks for name in link_labeler_files(context.params.teacher, work_path / task)})
     dispatch.submit(
         context.mdata,
         "ipip_label",
         work_path,
         tasks,
         ["ipip", "md", "start", "labels", "--settings", "md.json"],
-        forward=["md.json", "start", *files],
+        forward=["md.json", "start", *labeler_files(context.params.teacher)],
         backward=["labels"],
     )
 
