@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ipip_dp.errors import IpipError
+from ipip_dp.errors import IpipError, disk_full
 
 app = typer.Typer(
     help="Iterative pretraining for interatomic potentials, in DP-GEN.",
@@ -30,7 +30,8 @@ TypeMapOption = Annotated[str | None, typer.Option(help="Elements in order, as i
 def main() -> None:
     """Run the command line; a problem the user can fix becomes one message and status 1."""
     try:
-        app()
+        with disk_full():
+            app()
     except IpipError as error:
         for line in str(error).splitlines():
             print(f"ipip: {line}", file=sys.stderr)
@@ -72,8 +73,10 @@ def _elements(type_map: str | None) -> list[str]:
 
 @app.command()
 def check(param: ParamFile = Path("param.json"), machine: MachineFile = Path("machine.json")) -> None:
-    """Find the problems of an input without running anything."""
-    _context(param, machine, with_data=True)
+    """Find the problems of an input, or of its changes since the run began, without running anything."""
+    from ipip_dp import changes
+
+    changes.require_allowed(_context(param, machine, with_data=True).jdata, str(param))
     print(f"{param} and {machine}: no problem found")
 
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ipip_dp import npy
 from ipip_dp.errors import IpipError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import dpdata
+
+# Labels that DeePMD-kit reads if they are there, and their numbers per frame; 0: one per atom.
+OPTIONAL = {"virial": 9, "atom_ener": 0, "atom_pref": 0}
+SMALLEST_VOLUME = 1e-3  # Angstrom^3
 
 
 def find_systems(folders: Sequence[Path]) -> list[Path]:
@@ -27,8 +33,8 @@ def find_systems(folders: Sequence[Path]) -> list[Path]:
     """
     systems = []
     for folder in folders:
-        if not folder.is_dir():
-            problem = "is not a folder" if folder.exists() else "does not exist"
+        if not os.path.isdir(folder):  # unlike Path.is_dir, false for names that no file can have
+            problem = "is not a folder" if os.path.exists(folder) else "does not exist"
             raise IpipError(f"data folder {folder} {problem}; expected a folder with deepmd/npy systems")
         pattern = f"{glob.escape(str(folder))}/**/type.raw"  # unlike Path.rglob, glob follows links
         found = sorted(Path(raw).parent for raw in glob.glob(pattern, recursive=True))
@@ -48,7 +54,10 @@ def check_type_map(system: Path, type_map: Sequence[str]) -> None:
         or lists the common elements in another order.
     """
     raw = system / "type_map.raw"
-    own = raw.read_text().split() if raw.is_file() else list(type_map)
+    try:
+        own = raw.read_text().split() if raw.is_file() else list(type_map)
+    except (OSError, ValueError) as error:
+        raise IpipError(f"{raw}: expected the names of the elements: {error}") from None
     unknown = [element for element in own if element not in type_map]
     if unknown:
         raise IpipError(f"{raw}: element {', '.join(unknown)} is not in type_map {list(type_map)} of param.json")
@@ -58,8 +67,9 @@ def check_type_map(system: Path, type_map: Sequence[str]) -> None:
             "write the data again with the order of param.json"
         )
     types = _atom_types(system)
-    if types and not 0 <= min(types) <= max(types) < len(own):
-        raise IpipError(f"{system / 'type.raw'}: expected types from 0 to {len(own) - 1} for {own}, found {max(types)}")
+    for found in (min(types, default=0), max(types, default=0)):
+        if types and not 0 <= found < len(own):
+            raise IpipError(f"{system / 'type.raw'}: expected types from 0 to {len(own) - 1} for {own}, found {found}")
 
 
 def _atom_types(system: Path) -> list[int]:
@@ -90,6 +100,12 @@ def check_frames(system: Path) -> int:
         frames = {name: _check_array(folder / f"{name}.npy", columns[name]) for name in columns}
         if len(set(frames.values())) > 1:
             raise IpipError(f"{folder}: files disagree on the number of frames: {frames}")
+        if "box" in columns:
+            _check_cells(folder / "box.npy")
+        for name, width in OPTIONAL.items():
+            path = folder / f"{name}.npy"
+            if frames["coord"] and path.exists() and (found := _check_array(path, width or n_atoms)) != frames["coord"]:
+                raise IpipError(f"{path}: has {found} frames, but coord.npy {frames['coord']}")
         total += frames["coord"]
     if total == 0:
         raise IpipError(f"{system} has no frames")
@@ -102,11 +118,22 @@ def _sets(system: Path) -> list[Path]:
 
 def _load(path: Path) -> np.ndarray:
     try:
+        if path.exists() and not path.is_file():
+            raise IpipError(f"{path} is not a file")
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise IpipError(f"{path} is missing; labelled data need coordinates, cells, energies and forces") from None
     except (ValueError, OSError, EOFError) as error:
         raise IpipError(f"{path} cannot be read: {error}") from error
+
+
+def _blocks(path: Path) -> Iterator[np.ndarray]:
+    """Yield the rows of an array in blocks that fit into memory."""
+    array = _load(path)
+    n_rows = len(array)
+    size = max(1, npy.BLOCK_NUMBERS * n_rows // max(1, array.size))
+    for start in range(0, n_rows, size):
+        yield _load(path)[start : start + size]  # a map of its own, since what was read of a map stays in memory
 
 
 def _check_array(path: Path, columns: int) -> int:
@@ -117,7 +144,9 @@ def _check_array(path: Path, columns: int) -> int:
         raise IpipError(
             f"{path} has shape {array.shape} and type {array.dtype}; expected numbers, (n_frames, {columns})"
         )
-    finite = np.isfinite(array).reshape(n_frames, columns).all(axis=1)
+    finite = np.concatenate(
+        [np.isfinite(block).reshape(len(block), columns).all(axis=1) for block in _blocks(path)] or [np.ones(0, bool)]
+    )
     if not finite.all():
         raise IpipError(
             f"{path}: NaN or infinity in {(~finite).sum()} of {n_frames} frames, the first is frame "
@@ -126,12 +155,19 @@ def _check_array(path: Path, columns: int) -> int:
     return n_frames
 
 
+def _check_cells(path: Path) -> None:
+    flat = np.abs(np.linalg.det(_load(path).reshape(-1, 3, 3))) < SMALLEST_VOLUME
+    if flat.any():
+        raise IpipError(f"{path}: the cell of frame {flat.argmax()} (counted from 0) has no volume")
+
+
 def frame_digests(system: Path) -> list[bytes]:
     """A digest of the coordinates of every frame, to find the same frame elsewhere."""
     return [
         hashlib.sha256(np.asarray(coords, dtype=np.float32).tobytes()).digest()
         for folder in _sets(system)
-        for coords in _load(folder / "coord.npy")
+        for block in _blocks(folder / "coord.npy")
+        for coords in block
     ]
 
 
@@ -148,3 +184,14 @@ def read(system: Path, type_map: Sequence[str]) -> dpdata.LabeledSystem:
     check_type_map(system, type_map)
     check_frames(system)
     return dpdata.LabeledSystem(str(system), fmt="deepmd/npy", type_map=list(type_map))
+
+
+def blocks(system: Path, type_map: Sequence[str]) -> Iterator[dpdata.LabeledSystem]:
+    """Read a labelled system as :func:`read` does, a block of frames at a time; checked as a whole first."""
+    from dpdata.formats.deepmd.raw import load_type
+
+    check_type_map(system, type_map)
+    check_frames(system)
+    types = load_type(str(system), type_map=list(type_map))
+    required = ("cells", "coords", "energies", "forces")
+    return (npy.read_frames(folder, rows, types, required) for folder, rows in npy.blocks(system))

@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ipip_dp import orphans, outage
 from ipip_dp.errors import IpipError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ipip_dp.selection import Gate
 
@@ -23,6 +24,12 @@ FALLBACK = {"ipip_pretrain": "train", "ipip_label": "model_devi"}
 
 LOG = "ipip.log"  # in every task folder
 HEARTBEAT = 20.0  # seconds between two signs of life
+# What else there is to say when the last line of a failed task's log contains these words.
+HINTS = {
+    "Killed": "from outside: out of memory, or out of time?",
+    "Terminated": "from outside: out of time?",
+    "NaN detected": "lower learning_rate.start_lr, or look for absurd labels",
+}
 
 
 def section(mdata: dict[str, Any], name: str) -> dict[str, Any]:
@@ -71,7 +78,8 @@ def submit(
     forward: Sequence[str] = (),
     common: Sequence[str] = (),
     backward: Sequence[str] = (),
-) -> None:
+    min_success: float = 1.0,
+) -> dict[str, str]:
     """Run ``command`` in every task folder below ``work_path``, and wait.
 
     Parameters
@@ -90,12 +98,20 @@ def submit(
         Files of every task to send there and to fetch back.
     common : sequence of str
         Files below ``work_path`` that all tasks share.
+    min_success : float
+        The fraction of the tasks that must succeed; below 1, at least one must.
+
+    Returns
+    -------
+    dict
+        The tasks that failed for good, and what each said last.
 
     Raises
     ------
     IpipError
-        If a job failed more often than dpdispatcher retries it; with what it said.
+        If too many tasks failed more often than dpdispatcher retries them; with what they said.
     """
+    from dpdispatcher.dlog import dlog
     from dpgen.dispatcher.Dispatcher import make_submission
 
     machine = section(mdata, name)
@@ -112,27 +128,58 @@ def submit(
         outlog=LOG,
         errlog=LOG,
     )
-    logs = [work_path / task / LOG for task in tasks]
-    earlier = {path: path.stat().st_size for path in logs if path.is_file()}
-    try:
+    if min_success == 1:
         submission.run_submission()
-    except RuntimeError as error:  # dpdispatcher's, when a job has failed too often
-        said = {
-            path: path.read_bytes()[earlier.get(path, 0) :].decode(errors="replace") for path in logs if path.is_file()
-        }
-        raise IpipError(f"{shlex.join(command)} failed in {work_path}:\n{_last_words(said, str(error))}") from error
+        return {}
+    try:
+        submission.run_submission(continue_on_failure=True)
+    except IpipError as error:
+        failed = {task.task_work_path: _said(_log(submission, task))[-1:] for task in _unfinished(submission)}
+        if not failed or len(tasks) - len(failed) < max(1, min_success * len(tasks)):
+            raise
+        dlog.warning(f"ipip: going on without {len(failed)} of {len(tasks)} tasks: {error}")
+        return {task: "".join(last) for task, last in failed.items()}
+    return {}
 
 
-def _last_words(said: dict[Path, str], error: str) -> str:
-    """What failing tasks said: the messages of our own command, or the ends of their logs.
+def _log(submission: Any, task: Any) -> Path:
+    return Path(submission.work_base) / task.task_work_path / task.errlog
+
+
+def _unfinished(submission: Any) -> list[Any]:
+    from dpdispatcher.utils.job_status import JobStatus
+
+    tasks = [task for job in submission.belonging_jobs for task in job.job_task_list]
+    return [
+        task
+        for task in tasks
+        if task.task_state != JobStatus.finished
+        and not _log(submission, task).with_name(f"{task.task_hash}_task_tag_finished").is_file()
+    ]
+
+
+def _said(log: Path, start: int = 0) -> list[str]:
+    """The lines of a log that follow its first ``start`` bytes."""
+    text = log.read_bytes()[start:].decode(errors="replace") if log.is_file() else ""
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _failure(submission: Any, earlier: Mapping[Path, int], error: str) -> IpipError:
+    """What the tasks that failed said: the messages of our own command, or the ends of their logs.
 
     Tasks that ran elsewhere leave no log here, but dpdispatcher's error quotes its end.
     """
-    said = {path: text for path, text in said.items() if text.strip()}
-    lines = [line for text in said.values() or [error] for line in text.splitlines() if line.startswith("ipip: ")]
-    if lines:
-        return "\n".join(dict.fromkeys(line.removeprefix("ipip: ") for line in lines))
-    return "\n".join(f"{path} ends with: {text.strip().splitlines()[-1]}" for path, text in said.items()) or error
+    logs = [_log(submission, task) for task in _unfinished(submission)]
+    said = {path: lines for path in logs if (lines := _said(path, earlier.get(path, 0)))}
+    own = [line for lines in said.values() or [error.splitlines()] for line in lines if line.startswith("ipip: ")]
+    words = list(dict.fromkeys(line.removeprefix("ipip: ") for line in own))
+    words = words or [f"{path} ends with: {lines[-1]}{_hint(lines[-1])}" for path, lines in said.items()] or [error]
+    command = submission.belonging_tasks[0].command
+    return IpipError("\n".join([f"{command} failed in {submission.work_base}:", *words]))
+
+
+def _hint(line: str) -> str:
+    return "".join(f" ({hint})" for word, hint in HINTS.items() if word in line)
 
 
 @contextmanager
@@ -142,6 +189,8 @@ def submissions(check_interval: float) -> Iterator[list[float]]:
     dpdispatcher's 30 s cannot be changed through DP-GEN, which calls
     ``run_submission()`` without arguments. Jobs that failed in an earlier call of ``dpgen
     run`` get their full number of tries again: the user has presumably mended something.
+    A job that fails for good raises an :class:`IpipError` with what its tasks said. A machine
+    that cannot be reached for a while does not end the run.
 
     Yields
     ------
@@ -157,31 +206,35 @@ def submissions(check_interval: float) -> Iterator[list[float]]:
     def run_submission(self: Any, **options: Any) -> Any:
         recover = self.try_recover_from_json
 
-        def recover_and_forgive() -> None:
+        def recover_and_adopt() -> None:
             recover()
-            for job in self.belonging_jobs:
-                if job.job_id:  # submitted earlier; if it has ended since, finding that counts as a failure
-                    job.fail_count = -1
+            orphans.adopt(self)
 
-        self.try_recover_from_json = recover_and_forgive
-        start = time.time()
+        self.try_recover_from_json = recover_and_adopt
+        outage.wait_out(self)
+        logs = [_log(self, task) for task in self.belonging_tasks]
+        earlier = {path: path.stat().st_size for path in logs if path.is_file()}
+        start = time.monotonic()
         finished = threading.Event()
         threading.Thread(target=_report_progress, args=(self, start, finished), daemon=True).start()
         try:
             return original(self, **{"check_interval": check_interval, **options})
+        except RuntimeError as error:  # dpdispatcher's, when a job has failed too often
+            raise _failure(self, earlier, str(error)) from error
         finally:
             finished.set()
-            durations.append(_time_in_jobs(self, start, time.time()))
+            durations.append(_time_in_jobs(self, time.monotonic() - start))
 
     Submission.run_submission = run_submission
     try:
-        yield durations
+        with outage.connections():
+            yield durations
     finally:
         Submission.run_submission = original
 
 
-def _time_in_jobs(submission: Any, start: float, end: float) -> float:
-    """Seconds between the submission of the first job and the end of the last.
+def _time_in_jobs(submission: Any, seconds: float) -> float:
+    """Seconds between the submission of the first job and the end of the last, at most ``seconds``.
 
     Jobs that run in place leave files that tell; for others it is the whole time of the submission.
     """
@@ -189,9 +242,10 @@ def _time_in_jobs(submission: Any, start: float, end: float) -> float:
     begun = [folder / f"{job.job_hash}_job_id" for job in submission.belonging_jobs]
     ended = [folder / f"{job.job_hash}_job_tag_finished" for job in submission.belonging_jobs]
     if not all(path.is_file() for path in (*begun, *ended)):
-        return end - start
-    first = max(start, min(path.stat().st_mtime for path in begun))
-    return max(0.0, min(end, max(path.stat().st_mtime for path in ended)) - first)
+        return seconds
+    # Times of files are the clock's, which may jump.
+    in_jobs = max(path.stat().st_mtime for path in ended) - min(path.stat().st_mtime for path in begun)
+    return min(seconds, max(0.0, in_jobs))
 
 
 def _report_progress(submission: Any, start: float, finished: threading.Event) -> None:
@@ -210,5 +264,5 @@ def _report_progress(submission: Any, start: float, finished: threading.Event) -
             newest = max(written, key=lambda path: path.stat().st_mtime)
             words = newest.read_text(errors="replace").strip().splitlines()
             line = f"; {newest}: {words[-1].strip()[-100:]}" if words else ""
-        seconds = time.time() - start
+        seconds = time.monotonic() - start
         dlog.info(f"ipip: {folder}: {len(submission.belonging_tasks)} tasks, {seconds:.0f} s{line}")

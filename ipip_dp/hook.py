@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -55,21 +56,37 @@ def _explained(load_file: Any) -> Any:
     def wrapped(filename: Any) -> Any:
         try:
             return load_file(filename)
-        except (OSError, ValueError):
+        except Exception as error:
             path = Path(filename)
-            jdata = sys._getframe(1).f_locals.get("jdata")  # of run_iter, while it reads machine.json
-            text = path.read_text(errors="replace") if jdata is None and path.is_file() else ""
-            if "ipip" in (jdata or {}) or '"ipip"' in text:
-                from ipip_dp import check, loop
+            caller = sys._getframe(1).f_locals  # of run_iter
+            if "jdata" in caller:  # it reads machine.json
+                ours = isinstance(caller["jdata"], dict) and "ipip" in caller["jdata"]
+            else:  # without a param.json there is no plain run that could go on
+                ours = not os.path.isfile(path) or b"ipip" in path.read_bytes()
+            if not ours:
+                raise
+            from ipip_dp import check, loop, schema
+            from ipip_dp.errors import IpipError
 
-                with loop.user_errors():
-                    check.load(path)
-            raise
+            with loop.user_errors():
+                check.load(path)
+                raise IpipError(schema.one_line(f"{path}: {error}")) from error
 
     return wrapped
 
 
+def _require_writable() -> None:
+    """End an IPIP run in a read-only folder with one line; dpdispatcher, imported next, would fail on its log."""
+    if "dpgen" not in sys.modules or os.access(".", os.W_OK):
+        return
+    files = [Path(name) for name in sys.argv[1:] if os.path.isfile(name)]
+    if any('"ipip"' in path.read_text(errors="replace") for path in files):
+        raise SystemExit(f"ipip: {Path.cwd()}: read-only; a run needs a folder it can write to")
+
+
 try:
+    _require_writable()
+
     import wrapt
 
     from ipip_dp import labelers as labelers  # registers drivers and formats

@@ -8,8 +8,9 @@ make_train      seed (iteration 0), forget, pretrain, hand over; then DP-GEN's, 
 run_train       DP-GEN's, with --init-model
 post_train      DP-GEN's; then evaluate
 make_model_devi stop test; then DP-GEN's
+run_model_devi  DP-GEN's, with a LAMMPS that may blow up
 make_fp         DP-GEN's, which sorts the explored frames; then relabel
-run_fp          DP-GEN's, if it chose any candidate
+run_fp          DP-GEN's, if it chose any candidate; failures are listed
 ==============  =========================================================================
 
 The only module that touches ``dpgen.generator.run``. Without an ``ipip`` section every
@@ -24,18 +25,19 @@ import random
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipip_dp import check, dispatch, workdir
-from ipip_dp.errors import IpipError
+from ipip_dp import changes, check, dispatch, restart, workdir
+from ipip_dp.errors import IpipError, disk_full
 from ipip_dp.params import Params
-from ipip_dp.steps import Context, evaluate, forget, pretrain, relabel, seed
+from ipip_dp.steps import Context, evaluate, explore, forget, pretrain, reference, relabel, seed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
     from types import ModuleType
 
 STAGES = (
@@ -47,6 +49,7 @@ STAGES = (
     "post_model_devi",
     "make_fp",
     "run_fp",
+    "post_fp",
 )
 
 
@@ -58,6 +61,7 @@ def make_train(run: ModuleType, stage: Callable, context: Context) -> Any:
     elif run._check_skip_train(context.jdata["model_devi_jobs"][iteration.index - 1]):
         return stage(iteration.index, context.jdata, context.mdata)
     else:
+        relabel.step(replace(context, iteration=iteration.previous))  # done, unless its pool is damaged
         forget.step(context, "pretrain")
     pretrain.step(context)
     forget.step(context, "finetune")
@@ -70,7 +74,10 @@ def make_train(run: ModuleType, stage: Callable, context: Context) -> Any:
 
 
 def run_train(run: ModuleType, stage: Callable, context: Context) -> Any:
-    """Fine-tune."""
+    """Fine-tune; anew, and as param.json is now, if an earlier start ended because a student diverged."""
+    logs = [context.iteration.student(member) / "train.log" for member in context.students]
+    if any("NaN detected" in log.read_text(errors="replace") for log in logs if log.is_file()):
+        run.make_train(context.iteration.index, context.jdata, context.mdata)
     return stage(context.iteration.index, fine_tuning(context), context.mdata)
 
 
@@ -105,13 +112,24 @@ def make_model_devi(run: ModuleType, stage: Callable, context: Context) -> Any:
     return goes_on
 
 
+def run_model_devi(run: ModuleType, stage: Callable, context: Context) -> Any:
+    """Explore; an MD that blows up leaves the frames before."""
+    stage(context.iteration.index, context.jdata, explore.tolerant(context))
+
+
 def make_fp(run: ModuleType, stage: Callable, context: Context) -> Any:
     """Let DP-GEN sort the explored frames and choose candidates, then relabel."""
-    # A deviation of NaN, which DP-GEN raises on, belongs to a failed frame.
+    from dpgen import dlog
+
+    again = explore.discard_damaged(context)
+    if again:
+        dlog.warning(f"ipip: {', '.join(map(str, again))}: model_devi.out or frames are damaged; the MD runs again")
+        run.run_model_devi(context.iteration.index, context.jdata, context.mdata)
+        explore.require_whole(context, again)
     read = run._read_model_devi_file
 
-    def read_model_devi_file(*arguments: Any, **options: Any) -> np.ndarray:
-        return np.nan_to_num(read(*arguments, **options), nan=1e10, posinf=1e10)
+    def read_model_devi_file(task: str, *arguments: Any, **options: Any) -> np.ndarray:
+        return explore.mark_unusable(Path(task), read(task, *arguments, **options))
 
     with replaced(run, _read_model_devi_file=read_model_devi_file):
         stage(context.iteration.index, {**context.jdata, "detailed_report_make_fp": True}, context.mdata)
@@ -123,6 +141,18 @@ def run_fp(run: ModuleType, stage: Callable, context: Context) -> Any:
     """Label candidates with the reference, if any were chosen; DP-GEN would want an fp machine even for none."""
     if any(context.iteration.reference.glob("task.*")):
         stage(context.iteration.index, context.jdata, context.mdata)
+        reference.collect(context)
+
+
+def post_fp(run: ModuleType, stage: Callable, context: Context) -> Any:
+    """Collect the reference labels; DP-GEN raises when too many are missing."""
+    try:
+        stage(context.iteration.index, context.jdata)
+    except RuntimeError as error:
+        raise IpipError(
+            f"{context.iteration.reference}: {error}; more than ratio_failed of the tasks. Mend them, or raise "
+            "ratio_failed in param.json, and start again"
+        ) from error
 
 
 STEPS = {
@@ -130,8 +160,10 @@ STEPS = {
     "run_train": run_train,
     "post_train": post_train,
     "make_model_devi": make_model_devi,
+    "run_model_devi": run_model_devi,
     "make_fp": make_fp,
     "run_fp": run_fp,
+    "post_fp": post_fp,
 }
 
 
@@ -160,16 +192,17 @@ def install(run: Any) -> None:
     for name in STAGES:
         setattr(run, name, _wrap(run, name, getattr(run, name)))
     run.normalize = _checked(run.normalize)  # run_iter looks it up here
+    run.record_iter = restart.keep_record(run.record_iter)
 
 
 def _wrap(run: ModuleType, name: str, stage: Callable) -> Callable:
     """The stage with what IPIP adds, seeded and timed; the stage itself without an ``ipip`` section."""
 
     @functools.wraps(stage)
-    def wrapped(index: int, jdata: dict[str, Any], mdata: dict[str, Any]) -> Any:
+    def wrapped(index: int, jdata: dict[str, Any], *mdata: dict[str, Any]) -> Any:
         if "ipip" not in jdata:
-            return stage(index, jdata, mdata)
-        context = Context(workdir.Iteration(index), Params.from_jdata(jdata), jdata, mdata)
+            return stage(index, jdata, *mdata)
+        context = Context(workdir.Iteration(index), Params.from_jdata(jdata), jdata, *(mdata or [{}]))  # post_fp: none
 
         def seeded(*arguments: Any) -> Any:
             # Only here: each submission calls random.seed, and finished steps submit nothing.
@@ -180,42 +213,52 @@ def _wrap(run: ModuleType, name: str, stage: Callable) -> Callable:
         with user_errors(), timed(context, name):
             if name in STEPS:
                 return STEPS[name](run, seeded, context)
-            return seeded(index, jdata, mdata)
+            return seeded(index, jdata, *mdata)
 
     return wrapped
 
 
 def _checked(normalize: Callable) -> Callable:
-    """DP-GEN's normalisation, after a check of the whole input that speaks one line per problem."""
+    """DP-GEN's normalisation, among everything to be checked before a run starts or goes on."""
 
     @functools.wraps(normalize)
     def wrapped(arginfo: Any, jdata: dict[str, Any], *arguments: Any, **options: Any) -> Any:
+        caller = sys._getframe(1).f_locals  # run_iter, which knows the names of the files
+        names = caller.get("param_file", "param.json"), caller.get("machine_file", "machine.json")
+        if not isinstance(jdata, dict):  # no input of any run
+            with user_errors():
+                check.load(Path(names[0]))
         if "ipip" not in jdata:
             return normalize(arginfo, jdata, *arguments, **options)
-        caller = sys._getframe(1).f_locals  # run_iter, which knows the names of the files
         with user_errors():
-            check.require_valid(
-                jdata,
-                caller.get("mdata"),
-                caller.get("param_file", "param.json"),
-                caller.get("machine_file", "machine.json"),
-            )
-        return normalize(arginfo, jdata, *arguments, **options)
+            if "mdata" in caller:  # read once more, by a reader that is stricter than DP-GEN's
+                check.load_input(*map(Path, names))
+            check.require_valid(jdata, caller.get("mdata"), *names)
+            restart.claim(Path.cwd())
+            jdata = normalize(arginfo, jdata, *arguments, **options)
+            changes.require_allowed(jdata, names[0])
+            changes.keep(jdata)
+            restart.restore_record()  # run_iter reads it next
+        return jdata
 
     return wrapped
 
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Turn an :class:`IpipError` into a message and exit status 1, without a traceback."""
+    """Turn an :class:`IpipError` or Ctrl-C into a message and an exit status, without a traceback."""
     from dpgen import dlog
 
     try:
-        yield
+        with disk_full():
+            yield
     except IpipError as error:
         for line in str(error).splitlines():
             dlog.error(f"ipip: {line}")
         raise SystemExit(1) from error
+    except KeyboardInterrupt:
+        dlog.error("ipip: interrupted; jobs that were submitted go on, and so does the run if you start it again")
+        raise SystemExit(130) from None  # what a shell says of a program that Ctrl-C has ended
 
 
 @contextmanager

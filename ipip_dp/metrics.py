@@ -54,25 +54,60 @@ class Errors:
         return cls(**data)
 
 
-def force_rmse(difference: np.ndarray) -> float:
-    """Return the root mean square of force components.
+@dataclass(frozen=True)
+class Difference:
+    """Predictions minus reference of a model on frames with the same atoms, summed as far as errors allow.
 
-    Parameters
+    Attributes
     ----------
-    difference : np.ndarray, shape (..., 3), eV/Angstrom
-        Predicted minus reference forces.
+    counts : Mapping[str, int]
+        Atoms of each element in a frame.
+    energies : np.ndarray, shape (n_frames,), eV
+        Differences of the energies, before alignment.
+    force_squares, force_absolutes : float
+        Sums over force components, eV^2/Angstrom^2 and eV/Angstrom.
+    force_norms : float
+        Sum of the norm of the force difference over atoms, eV/Angstrom.
+    virial_squares : float or None
+        Sum over components of the virial per atom, eV^2; None when frames lack virials.
     """
-    return float(np.sqrt(np.mean(np.square(difference))))
+
+    counts: Mapping[str, int]
+    energies: np.ndarray
+    force_squares: float
+    force_absolutes: float
+    force_norms: float
+    virial_squares: float | None
+
+    @property
+    def n_atoms(self) -> int:
+        """Atoms in a frame."""
+        return sum(self.counts.values())
 
 
-def force_mae(difference: np.ndarray) -> float:
-    """Return the mean absolute force component of ``difference``, shape (..., 3), eV/Angstrom."""
-    return float(np.mean(np.abs(difference)))
+def difference(reference: LabeledData, predicted: LabeledData) -> Difference:
+    """Compare the labels of two sources for the same frames, with atoms in the same order.
 
-
-def force_norm(difference: np.ndarray) -> float:
-    """Return the mean norm of force vectors of ``difference``, shape (..., 3), eV/Angstrom."""
-    return float(np.mean(np.linalg.norm(difference, axis=-1)))
+    Raises
+    ------
+    ValueError
+        If the two sources do not describe the same atoms.
+    """
+    symbols = _symbols(reference)
+    if not np.array_equal(symbols, _symbols(predicted)):
+        raise ValueError("reference and predicted systems differ in their atoms or the order of these")
+    forces = _subtract(reference, predicted, "forces")
+    virial_squares = None
+    if "virials" in reference and "virials" in predicted:
+        virial_squares = float(np.sum(np.square(_subtract(reference, predicted, "virials") / len(symbols))))
+    return Difference(
+        counts={str(element): int(np.sum(symbols == element)) for element in np.unique(symbols)},
+        energies=_subtract(reference, predicted, "energies"),
+        force_squares=float(np.sum(np.square(forces))),
+        force_absolutes=float(np.sum(np.abs(forces))),
+        force_norms=float(np.sum(np.linalg.norm(forces, axis=-1))),
+        virial_squares=virial_squares,
+    )
 
 
 def element_offsets(difference: np.ndarray, composition: np.ndarray) -> np.ndarray:
@@ -100,92 +135,73 @@ def element_offsets(difference: np.ndarray, composition: np.ndarray) -> np.ndarr
     return offsets
 
 
-def align(
-    reference: Sequence[LabeledData], predicted: Sequence[LabeledData]
-) -> tuple[list[np.ndarray], dict[str, float]]:
-    """Compare energies after element-wise alignment over all frames of all systems.
-
-    Parameters
-    ----------
-    reference, predicted : Sequence of LabeledData
-        Same systems with the labels of two sources.
+def align(differences: Sequence[Difference]) -> tuple[list[np.ndarray], dict[str, float]]:
+    """Compare energies after element-wise alignment over all frames.
 
     Returns
     -------
     residuals : list of np.ndarray, shape (n_frames,), eV per atom
-        Predicted minus reference energy per atom of each system, after alignment.
+        Predicted minus reference energy per atom of each difference, after alignment.
     offsets : dict of str to float, eV per atom
         What alignment added to the predictions, by element.
-
-    Raises
-    ------
-    ValueError
-        If the two sources do not describe the same atoms.
     """
-    for one, other in zip(reference, predicted, strict=True):
-        if not np.array_equal(_symbols(one), _symbols(other)):
-            raise ValueError("reference and predicted systems differ in their atoms or the order of these")
-    elements = sorted({str(symbol) for data in reference for symbol in _symbols(data)})
-    counts = [np.array([np.sum(_symbols(data) == element) for element in elements]) for data in reference]
-    differences = [-_difference(*pair, "energies") for pair in zip(reference, predicted, strict=True)]
-    composition = np.concatenate([np.tile(count, (len(e), 1)) for count, e in zip(counts, differences, strict=True)])
-    offsets = element_offsets(np.concatenate(differences), composition)
-    residuals = [(count @ offsets - e) / count.sum() for count, e in zip(counts, differences, strict=True)]
+    elements = sorted({element for part in differences for element in part.counts})
+    counts = [np.array([part.counts.get(element, 0) for element in elements]) for part in differences]
+    composition = np.concatenate(
+        [np.tile(count, (len(part.energies), 1)) for count, part in zip(counts, differences, strict=True)]
+    )
+    offsets = element_offsets(-np.concatenate([part.energies for part in differences]), composition)
+    residuals = [
+        (part.energies + count @ offsets) / part.n_atoms for count, part in zip(counts, differences, strict=True)
+    ]
     return residuals, dict(zip(elements, map(float, offsets), strict=True))
 
 
-def errors(reference: Sequence[LabeledData], predicted: Sequence[LabeledData]) -> Errors:
-    """Compute the errors of a model, pooled over systems.
+def errors(systems: Sequence[Sequence[Difference]]) -> tuple[Errors, list[Errors]]:
+    """Compute the errors of a model, with one energy alignment for all systems.
 
     Parameters
     ----------
-    reference, predicted : Sequence of LabeledData
-        Per system the labels of the reference and of the model, for the same frames with
-        atoms in the same order. Systems may differ in their number of atoms.
+    systems : Sequence of Sequence of Difference
+        Differences of every system, in as many parts as they were read in. Systems may
+        differ in their number of atoms.
+
+    Returns
+    -------
+    Errors
+        Pooled over systems.
+    list of Errors
+        Of each system.
     """
-    residuals, _ = align(reference, predicted)
-    return _errors(reference, predicted, residuals)
+    parts = [part for system in systems for part in system]
+    residuals, _ = align(parts)
+    remaining = iter(residuals)
+    return _errors(parts, residuals), [_errors(system, [next(remaining) for _ in system]) for system in systems]
 
 
-def errors_per_system(reference: Sequence[LabeledData], predicted: Sequence[LabeledData]) -> list[Errors]:
-    """Compute the errors of a model on each system, with one energy alignment for all.
-
-    Parameters are those of :func:`errors`.
-    """
-    residuals, _ = align(reference, predicted)
-    return [
-        _errors([one], [other], [residual])
-        for one, other, residual in zip(reference, predicted, residuals, strict=True)
-    ]
-
-
-def _errors(
-    reference: Sequence[LabeledData], predicted: Sequence[LabeledData], residuals: Sequence[np.ndarray]
-) -> Errors:
-    forces = np.concatenate(
-        [_difference(*pair, "forces").reshape(-1, 3) for pair in zip(reference, predicted, strict=True)]
-    )
-    virials = None
-    if all("virials" in data for data in (*reference, *predicted)):
-        per_atom = [
-            _difference(one, other, "virials").ravel() / len(one["atom_types"])
-            for one, other in zip(reference, predicted, strict=True)
-        ]
-        virials = float(np.sqrt(np.mean(np.square(np.concatenate(per_atom)))))
+def _errors(parts: Sequence[Difference], residuals: Sequence[np.ndarray]) -> Errors:
+    n_frames = sum(len(residual) for residual in residuals)
+    n_atoms = sum(len(part.energies) * part.n_atoms for part in parts)
+    counted = [part for part in parts if len(part.energies)]
+    virials = [part.virial_squares for part in counted if part.virial_squares is not None]
     return Errors(
-        force_rmse=force_rmse(forces),
-        force_mae=force_mae(forces),
-        force_norm=force_norm(forces),
-        energy_rmse_per_atom=float(np.sqrt(np.mean(np.square(np.concatenate(residuals))))),
-        virial_rmse_per_atom=virials,
-        n_frames=sum(len(residual) for residual in residuals),
+        force_rmse=_mean(sum(part.force_squares for part in parts), 3 * n_atoms) ** 0.5,
+        force_mae=_mean(sum(part.force_absolutes for part in parts), 3 * n_atoms),
+        force_norm=_mean(sum(part.force_norms for part in parts), n_atoms),
+        energy_rmse_per_atom=_mean(sum(float(np.sum(np.square(each))) for each in residuals), n_frames) ** 0.5,
+        virial_rmse_per_atom=_mean(sum(virials), 9 * n_frames) ** 0.5 if len(virials) == len(counted) else None,
+        n_frames=n_frames,
     )
 
 
-def _difference(reference: LabeledData, predicted: LabeledData, name: str) -> np.ndarray:
-    difference = np.asarray(predicted[name], dtype=float) - np.asarray(reference[name], dtype=float)
+def _mean(total: float, number: int) -> float:
+    return total / number if number else np.nan
+
+
+def _subtract(reference: LabeledData, predicted: LabeledData, name: str) -> np.ndarray:
+    result = np.asarray(predicted[name], dtype=float) - np.asarray(reference[name], dtype=float)
     # inf as well as nan, so that every error says "not finite" in the same way
-    return np.where(np.isfinite(difference), difference, np.nan)
+    return np.where(np.isfinite(result), result, np.nan)
 
 
 def _symbols(data: LabeledData) -> np.ndarray:

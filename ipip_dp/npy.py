@@ -16,8 +16,11 @@ from dpdata.formats.deepmd.raw import load_type
 from ipip_dp.errors import IpipError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
+
+BLOCK_NUMBERS = 2**20
+"""Coordinates in a block of frames: 8 MiB in double precision."""
 
 
 def systems(folder: Path) -> list[Path]:
@@ -39,8 +42,31 @@ def sets(system: Path) -> list[Path]:
     return sorted(system.glob("set.*"), key=lambda path: (len(path.name), path.name))
 
 
-def read_set(folder: Path, required: Collection[str], only: Collection[str] | None = None) -> dpdata.LabeledSystem:
-    """Read one set folder, with atoms sorted by type.
+def blocks(system: Path) -> Iterator[tuple[Path, slice]]:
+    """Divide the frames of a system into blocks: whole sets, or parts of sets too large for one.
+
+    Yields
+    ------
+    tuple of (Path, slice)
+        A set folder, and which of its frames.
+
+    Raises
+    ------
+    IpipError
+        If a ``coord.npy`` is missing, truncated or damaged.
+    """
+    for folder in sets(system):
+        coords = load(folder / "coord.npy")
+        n_frames = len(coords)
+        size = max(1, BLOCK_NUMBERS * n_frames // max(1, coords.size))
+        for start in range(0, n_frames, size):
+            yield folder, slice(start, min(start + size, n_frames))
+
+
+def read_set(
+    folder: Path, required: Collection[str], only: Collection[str] | None = None, rows: slice = slice(None)
+) -> dpdata.LabeledSystem:
+    """Read frames of one set folder, with atoms sorted by type.
 
     Parameters
     ----------
@@ -50,15 +76,35 @@ def read_set(folder: Path, required: Collection[str], only: Collection[str] | No
         Data types, by their names in dpdata, that must be there.
     only : Collection[str], optional
         Stems of the npy files to read besides; all that dpdata knows when not given.
+    rows : slice
+        Which frames; all by default.
 
     Raises
     ------
     IpipError
         If a file is missing, truncated or damaged, or shapes disagree.
     """
-    data = read_types(folder.parent)
-    data["orig"] = np.zeros(3)
-    data["nopbc"] = is_nopbc(folder.parent)
+    return sorted_by_type(read_frames(folder, rows, read_types(folder.parent), required, only))
+
+
+def read_frames(
+    folder: Path,
+    rows: slice,
+    types: dict[str, Any],
+    required: Collection[str],
+    only: Collection[str] | None = None,
+) -> dpdata.LabeledSystem:
+    """Read frames of one set folder, with atoms as they are on disk.
+
+    Parameters
+    ----------
+    types : dict
+        atom_names, atom_numbs and atom_types of the frames.
+    folder, rows, required, only
+        See :func:`read_set`, also for what it raises.
+    """
+    nopbc = is_nopbc(folder.parent)
+    data = {**types, "orig": np.zeros(3), "nopbc": nopbc}
     n_frames = len(load(folder / "coord.npy"))
     for dtype in dpdata.LabeledSystem.DTYPES:
         path = folder / f"{dtype.deepmd_name}.npy"
@@ -66,15 +112,18 @@ def read_set(folder: Path, required: Collection[str], only: Collection[str] | No
         if not _per_frame(dtype) or not (wanted or dtype.name in required):
             continue
         shape = [len(data["atom_types"]) if axis is Axis.NATOMS else axis for axis in dtype.shape[1:]]
+        if nopbc and dtype.name == "cells" and not path.exists():
+            data["cells"] = np.zeros((n_frames, 3, 3))[rows]
+            continue
         array = load(path)
         try:
-            data[dtype.name] = np.array(array).reshape(n_frames, *shape)
+            data[dtype.name] = np.array(array.reshape(n_frames, *shape)[rows])
         except ValueError:
             raise IpipError(
                 f"{path}: has shape {array.shape}, expected {n_frames} frames of {tuple(shape)} as coord.npy "
                 "and type.raw say; write this data folder again"
             ) from None
-    return sorted_by_type(dpdata.LabeledSystem(data=data))
+    return dpdata.LabeledSystem(data=data)
 
 
 def sorted_by_type(system: dpdata.LabeledSystem) -> dpdata.LabeledSystem:
@@ -86,7 +135,15 @@ def sorted_by_type(system: dpdata.LabeledSystem) -> dpdata.LabeledSystem:
     return system
 
 
-def frame_types(system: dpdata.LabeledSystem) -> list[DataType]:
+def joined(systems: Sequence[dpdata.System]) -> dpdata.System:
+    """Return the frames of systems with the same atoms in the same order, and the same data, as one system."""
+    arrays = {
+        dtype.name: np.concatenate([system.data[dtype.name] for system in systems]) for dtype in frame_types(systems[0])
+    }
+    return type(systems[0])(data={**systems[0].data, **arrays})
+
+
+def frame_types(system: dpdata.System) -> list[DataType]:
     """Return the data types of which a system has one row per frame."""
     return [dtype for dtype in dpdata.LabeledSystem.DTYPES if dtype.name in system.data and _per_frame(dtype)]
 

@@ -68,14 +68,9 @@ def _section(name: str, doc: str, *fields: Argument) -> Argument:
 
 
 def _temperature_list(default: list[float] | None, doc: str) -> Argument:
-    return _arg(
-        "temperatures",
-        [list, None],
-        default,
-        doc,
-        lambda v: v is None or _temperatures(v),
-        "expected a list of temperatures in K, all greater than 0",
-    )
+    """A list of temperatures; null stands for the default only where that is null."""
+    types, check = ([list], _temperatures) if default else ([list, None], lambda v: v is None or _temperatures(v))
+    return _arg("temperatures", types, default, doc, check, "expected a list of temperatures in K, all greater than 0")
 
 
 def ipip_argument(optional: bool = False) -> Argument:

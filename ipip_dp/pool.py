@@ -26,6 +26,7 @@ import numpy as np
 
 from ipip_dp import npy, provenance
 from ipip_dp.errors import IpipError
+from ipip_dp.shuffle import Source, shuffled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -37,8 +38,6 @@ SET_SIZE = 5000
 """Frames per set, dpdata's own default."""
 
 _PRECISION = np.float32
-_BLOCK_NUMBERS = 2**25
-"""Numbers held in memory while frames are shuffled: 128 MiB in single precision."""
 _HISTORY = "pool.json"
 _REQUIRED = {"cells", "coords", "energies", "forces", *provenance.NAMES}
 
@@ -161,17 +160,22 @@ def grow(
         return summary(target)
     old = [previous] if previous else []
     npy.check_type_maps([system for folder in (*old, *new) for system in npy.systems(folder)])
-    old_sets, new_sets = _sets_by_formula(old), _sets_by_formula(new)
+    old_frames, new_frames = _sources_by_formula(old), _sources_by_formula(new)
 
     kept = dropped = added = 0
     scratch = _scratch(target)
-    for formula in sorted({*old_sets, *new_sets}):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for formula in sorted({*old_frames, *new_frames}):
         rng = np.random.default_rng([seed, *formula.encode()])
-        n_old = sum(source.n_frames for source in old_sets[formula])
-        n_new = sum(source.n_frames for source in new_sets[formula])
+        n_old = sum(source.n_frames for source in old_frames[formula])
+        n_new = sum(source.n_frames for source in new_frames[formula])
         retained = np.sort(rng.choice(n_old, size=round(retention * n_old), replace=False))
         chosen = np.concatenate([retained, np.arange(n_old, n_old + n_new)])
-        for system in _shuffled(old_sets[formula] + new_sets[formula], chosen, rng, set_size):
+        sources = old_frames[formula] + new_frames[formula]
+        periodic = {npy.is_nopbc(source.folder.parent) for source in sources}
+        if len(periodic) > 1:
+            raise _mixed_periodicity(sources[0].folder.parent)
+        for system in shuffled(sources, chosen, rng, _REQUIRED, _PRECISION, set_size, target.parent):
             append(scratch, system, set_size)
         kept += len(retained)
         dropped += n_old - len(retained)
@@ -188,13 +192,29 @@ def grow(
     return result
 
 
+def remove(pool: Path) -> None:
+    """Delete a pool; a crash leaves either all of it, or nothing that could be taken for a pool.
+
+    What a crash has left of it goes, too. A pool that cannot be deleted is no reason to stop.
+    """
+    doomed = pool.with_name(f"{pool.name}.removed")
+    try:
+        if doomed.exists():
+            shutil.rmtree(doomed)
+        if pool.exists():
+            pool.rename(doomed)
+            shutil.rmtree(doomed)
+    except OSError as error:
+        logger.warning("%s is no longer needed, but cannot be removed: %s", pool, error)
+
+
 def frames(pool: Path) -> Iterator[dpdata.LabeledSystem]:
-    """Read a pool set by set.
+    """Read a pool block by block.
 
     Yields
     ------
     dpdata.LabeledSystem
-        The frames of one set, in single precision.
+        Frames of one set, in single precision.
 
     Raises
     ------
@@ -204,8 +224,13 @@ def frames(pool: Path) -> Iterator[dpdata.LabeledSystem]:
     folders = npy.systems(pool)
     npy.check_type_maps(folders)
     for folder in folders:
-        for set_folder in npy.sets(folder):
-            yield npy.read_set(set_folder, _REQUIRED)
+        for set_folder, rows in npy.blocks(folder):
+            yield npy.read_set(set_folder, _REQUIRED, rows=rows)
+
+
+def files(pool: Path) -> list[Path]:
+    """Return every file of a pool."""
+    return [path for path in pool.rglob("*") if path.is_file()]
 
 
 def summary(pool: Path) -> PoolSummary:
@@ -219,10 +244,10 @@ def summary(pool: Path) -> PoolSummary:
     """
     formulas: Counter[str] = Counter()
     label_sources: Counter[str] = Counter()
-    for formula, sets in _sets_by_formula([pool]).items():
-        for source in sets:
-            formulas[formula] += source.n_frames
-            values, counts = np.unique(npy.load(source.folder / f"{provenance.LABEL_SOURCE}.npy"), return_counts=True)
+    for formula, sources in _sources_by_formula([pool]).items():
+        formulas[formula] += sum(source.n_frames for source in sources)
+        for folder in dict.fromkeys(source.folder for source in sources):
+            values, counts = np.unique(npy.load(folder / f"{provenance.LABEL_SOURCE}.npy"), return_counts=True)
             for value, count in zip(values, counts, strict=True):
                 label_sources[provenance.LabelSource(value).name.lower()] += int(count)
     total = formulas.total()
@@ -237,57 +262,14 @@ def summary(pool: Path) -> PoolSummary:
     return PoolSummary(**history, formulas=dict(formulas), label_sources=dict(label_sources))
 
 
-@dataclass(frozen=True)
-class _Set:
-    folder: Path
-    n_frames: int
-
-
-def _sets_by_formula(folders: Iterable[Path]) -> defaultdict[str, list[_Set]]:
-    found: defaultdict[str, list[_Set]] = defaultdict(list)
+def _sources_by_formula(folders: Iterable[Path]) -> defaultdict[str, list[Source]]:
+    found: defaultdict[str, list[Source]] = defaultdict(list)
     for folder in folders:
         for system in npy.systems(folder):
             empty = dpdata.System()
             empty.data.update(npy.read_types(system))
-            for path in npy.sets(system):
-                found[empty.short_name].append(_Set(path, len(npy.load(path / "coord.npy"))))
+            found[empty.short_name] += [Source(*block) for block in npy.blocks(system)]
     return found
-
-
-def _shuffled(
-    sets: Sequence[_Set], chosen: np.ndarray, rng: np.random.Generator, set_size: int
-) -> Iterator[dpdata.LabeledSystem]:
-    """Yield chosen frames of one formula in random order, in blocks that fit in memory.
-
-    ``chosen``, shape (n_chosen,), are increasing frame numbers counted through all sets.
-    One pass over the sets per block.
-    """
-    if not len(chosen):
-        return
-    if len({npy.is_nopbc(source.folder.parent) for source in sets}) > 1:
-        raise _mixed_periodicity(sets[0].folder.parent)
-    common = set.intersection(*({path.stem for path in source.folder.glob("*.npy")} for source in sets))
-    place = rng.permutation(len(chosen))
-    starts = np.cumsum([0, *(source.n_frames for source in sets)])
-    template = npy.read_set(sets[0].folder, _REQUIRED, common)
-    numbers_per_frame = sum(template.data[dtype.name][0].size for dtype in npy.frame_types(template))
-    block = max(1, _BLOCK_NUMBERS // numbers_per_frame // set_size) * set_size
-    for begin in range(0, len(chosen), block):
-        size = min(block, len(chosen) - begin)
-        data = dict(template.data)
-        for dtype in npy.frame_types(template):
-            array = template.data[dtype.name]
-            floating = np.issubdtype(array.dtype, np.floating)
-            data[dtype.name] = np.empty((size, *array.shape[1:]), _PRECISION if floating else array.dtype)
-        for source, start in zip(sets, starts, strict=False):
-            low, high = np.searchsorted(chosen, [start, start + source.n_frames])
-            rows, places = chosen[low:high] - start, place[low:high] - begin
-            here = (places >= 0) & (places < size)
-            if here.any():
-                system = npy.read_set(source.folder, _REQUIRED, common)
-                for dtype in npy.frame_types(template):
-                    data[dtype.name][places[here]] = system.data[dtype.name][rows[here]]
-        yield dpdata.LabeledSystem(data=data)
 
 
 def _mixed_periodicity(system: Path) -> IpipError:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 
 from ipip_dp import data, labelers, workdir
 from ipip_dp.errors import IpipError
-from ipip_dp.labelers.execute import Task, run_tasks
+from ipip_dp.labelers.execute import Task, label_task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     import dpdata
@@ -29,55 +31,67 @@ def predict(folders: Sequence[Path], output: Path, config: dict[str, Any], type_
     output : Path
         Name of the ``.npz`` file: arrays ``{i}/energies`` (n_models, n_frames) in eV,
         ``{i}/forces`` (n_models, n_frames, n_atoms, 3) in eV/Angstrom and, where the
-        labeler has them, ``{i}/virials`` (n_models, n_frames, 3, 3) in eV for system i.
+        labeler has them, ``{i}/virials`` (n_models, n_frames, 3, 3) in eV for block i of
+        frames, counted through the :func:`ipip_dp.data.blocks` of all systems.
         A frame the labeler fails on is NaN.
     config : dict
         Labeler config.
     type_map : sequence of str
         The elements, in the order of param.json.
     """
-    systems = [data.read(path, type_map) for path in data.find_systems(folders)]
-    if config["type"] == "dp":
-        driver = labelers.make_driver(config, list(type_map))
-        predictions = [driver.predict_members(system.data) for system in systems]
+    blocks = itertools.chain(*[data.blocks(system, type_map) for system in data.find_systems(folders)])
+    driver = labelers.make_driver(config, list(type_map))
+    if isinstance(driver, labelers.DPDriver):
+        predictions: Iterator[dict[str, np.ndarray]] = (driver.predict_members(block.data) for block in blocks)
     else:
-        predictions = _predict_one_by_one(systems, config, type_map)
-    arrays = {f"{i}/{name}": values for i, system in enumerate(predictions) for name, values in system.items()}
-    workdir.write_npz(output, **arrays)
+        predictions = _predict_one_by_one(driver, blocks)
+    workdir.write_arrays(
+        output, ((f"{i}/{name}", values) for i, block in enumerate(predictions) for name, values in block.items())
+    )
 
 
 def _predict_one_by_one(
-    systems: Sequence[dpdata.LabeledSystem], config: dict[str, Any], type_map: Sequence[str]
-) -> list[dict[str, np.ndarray]]:
+    driver: labelers.Labeler, blocks: Iterable[dpdata.LabeledSystem]
+) -> Iterator[dict[str, np.ndarray]]:
     """Predictions of a labeler that is one model; it may fail on some frames, but not on all."""
-    predictions = []
-    tasks = []
-    size = labelers.DRIVERS[config["type"]].frames_per_call
-    for number, system in enumerate(systems):
-        n_frames, n_atoms = system["coords"].shape[:2]
-        shapes = {"energies": (), "forces": (n_atoms, 3), "virials": (3, 3)}
-        predictions.append({name: np.full((1, n_frames, *shape), np.nan) for name, shape in shapes.items()})
-        frames = np.arange(n_frames)
-        tasks += [Task(number, frames[i : i + size], system[i : i + size]) for i in range(0, n_frames, size)]
+    size = driver.frames_per_call
+    n_labelled = 0
     reason = ""
-    for outcome in run_tasks(tasks, config, type_map, workers=1):
-        for frame, labels in outcome.labels.items():
-            for name, value in labels.items():
-                predictions[outcome.group][name][0, frame] = value
-        reason = next(iter(outcome.reasons.values()), reason)
-    if all(np.isnan(system["energies"]).all() for system in predictions):
+    for block in blocks:
+        n_frames, n_atoms = block["coords"].shape[:2]
+        shapes = {"energies": (), "forces": (n_atoms, 3), "virials": (3, 3)}
+        predictions = {name: np.full((1, n_frames, *shape), np.nan) for name, shape in shapes.items()}
+        has_virials = False
+        for start in range(0, n_frames, size):
+            part = block[start : start + size]
+            outcome = label_task(driver, Task(0, np.arange(start, start + len(part)), part))
+            for frame, labels in outcome.labels.items():
+                for name, value in labels.items():
+                    predictions[name][0, frame] = value
+                has_virials |= "virials" in labels
+            n_labelled += len(outcome.labels)
+            reason = next(iter(outcome.reasons.values()), reason)
+        if not has_virials:
+            del predictions["virials"]
+        yield predictions
+    if not n_labelled:
         raise IpipError(f"the labeler failed on every frame; the last reason: {reason}")
-    return [
-        {name: values for name, values in system.items() if name != "virials" or not np.isnan(values).all()}
-        for system in predictions
-    ]
 
 
-def load(path: Path) -> list[dict[str, np.ndarray]]:
-    """Read what :func:`predict` wrote: one dict of arrays per system."""
-    systems: dict[int, dict[str, np.ndarray]] = {}
-    with np.load(path, allow_pickle=False) as file:
-        for key in file.files:
-            number, name = key.split("/")
-            systems.setdefault(int(number), {})[name] = file[key]
-    return [systems[number] for number in sorted(systems)]
+def load(path: Path) -> Iterator[dict[str, np.ndarray]]:
+    """Read what :func:`predict` wrote: one dict of arrays per block.
+
+    Raises
+    ------
+    IpipError
+        If the file is missing, truncated or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            names: dict[int, list[str]] = {}
+            for key in file.files:
+                names.setdefault(int(key.split("/")[0]), []).append(key)
+            for number in sorted(names):
+                yield {key.split("/")[1]: file[key] for key in names[number]}
+    except (OSError, EOFError, ValueError, BadZipFile) as error:
+        raise IpipError(f"{path}: cannot be read: {error}; remove its folder to have it made again") from error

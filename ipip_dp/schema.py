@@ -8,6 +8,8 @@ from __future__ import annotations
 import copy
 import difflib
 import json
+import math
+import re
 from dataclasses import dataclass
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
@@ -33,6 +35,11 @@ NAMES = {
 # A key of DP-GEN's or dpdispatcher's that both ignore is likely to be misspelt from this similarity on.
 NEAR_MISS = 0.85
 SHOWN = 60  # characters of a wrong value in a message
+DEPTH = 50  # levels of objects and lists; nobody's input has as many
+LARGEST = 2**63  # integers of the programs that read them
+# Control characters but those of a text of several lines, and halves of UTF-16 pairs: no file can be named so.
+UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+MISSING = object()
 
 
 @dataclass(frozen=True)
@@ -45,15 +52,22 @@ class Problem:
         Where, as keys and list indices.
     text : str
         What.
+    found : object
+        The value that stands there, if it is to be shown.
+    hint : str
+        What may be meant.
     """
 
     path: KeyPath
     text: str
+    found: Any = MISSING
+    hint: str = ""
 
     def __str__(self) -> str:
-        """The key path as it is written in the documentation, and the text."""
+        """The key path as it is written in the documentation, the text and the value, on one line."""
         place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.path)
-        return f"{place[1:]}: {self.text}" if place else self.text
+        text = self.text if self.found is MISSING else f"{self.text}, found {shown(self.found)}{self.hint}"
+        return one_line(f"{place.removeprefix('.')}: {text}" if place else text)
 
 
 def problems(argument: Argument, value: Any, path: KeyPath = (), strict: bool = True) -> Iterator[Problem]:
@@ -70,14 +84,10 @@ def problems(argument: Argument, value: Any, path: KeyPath = (), strict: bool = 
     strict : bool
         Whether every unknown key is a problem, or only one that looks misspelt.
     """
-    try:
-        Argument(argument.name, list(argument.dtype)).check_value(value)
-    except ArgumentError:
-        expected = argument.extra_check_errmsg or f"expected {_type_names(argument.dtype)}"
-        yield Problem(path, f"{expected}, found {shown(value)}")
-        return
-    if argument.extra_check is not None and not argument.extra_check(value):
-        yield Problem(path, f"{argument.extra_check_errmsg or 'not an allowed value'}, found {shown(value)}")
+    if not _has_type(argument, value):
+        yield Problem(path, argument.extra_check_errmsg or f"expected {_type_names(argument.dtype)}", value)
+    elif argument.extra_check is not None and not argument.extra_check(value):
+        yield Problem(path, argument.extra_check_errmsg or "not an allowed value", value)
     elif argument.repeat:
         for number, item in enumerate(value) if isinstance(value, list) else value.items():
             yield from _fields(argument, item, (*path, number), strict)
@@ -85,10 +95,62 @@ def problems(argument: Argument, value: Any, path: KeyPath = (), strict: bool = 
         yield from _fields(argument, value, path, strict)
 
 
+def _has_type(argument: Argument, value: Any) -> bool:
+    try:
+        Argument(argument.name, list(argument.dtype)).check_value(value)
+    except ArgumentError:
+        return False
+    # To Python, but not to a reader of JSON, true is an integer.
+    return bool in argument.dtype or not (isinstance(value, bool) or (isinstance(value, list) and _holds_bool(value)))
+
+
+def _holds_bool(value: list[Any]) -> bool:
+    return any(isinstance(item, bool) or (isinstance(item, list) and _holds_bool(item)) for item in value)
+
+
+def unusable(value: Any, path: KeyPath = ()) -> Iterator[Problem]:
+    """What no program can use, whatever the schema: NaN, infinity, huge integers, control characters, endless nesting.
+
+    Parameters
+    ----------
+    value : object
+        What was read from a JSON file.
+    path : tuple of str and int
+        Where the value stands in the file.
+    """
+    if len(path) > DEPTH:
+        yield Problem(path[:4], f"nested more than {DEPTH} levels deep")  # where it begins is enough
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str) or UNWRITABLE.search(key):
+                yield Problem(path, f"a key with control characters, {shown(key)}")
+            else:
+                yield from unusable(item, (*path, key))
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from unusable(item, (*path, number))
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield Problem(path, "expected a finite number", value)
+    elif isinstance(value, int) and abs(value) >= LARGEST:
+        yield Problem(path, "expected a number below 2^63 in size", value)
+    elif isinstance(value, str) and UNWRITABLE.search(value):
+        yield Problem(path, "expected a text without control characters", value)
+
+
+def is_positive(value: Any) -> bool:
+    """Whether a value of JSON, or a text that stands for one, is a number greater than 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return False
+    try:
+        return 0 < float(value) < math.inf
+    except ValueError:
+        return False
+
+
 def _fields(argument: Argument, value: Any, path: KeyPath, strict: bool) -> Iterator[Problem]:
     """The problems of the keys of one JSON object, and of what they hold."""
     if not isinstance(value, dict):  # an item of a list that dargs only knows to be a list
-        yield Problem(path, f"expected an object {{...}}, found {shown(value)}")
+        yield Problem(path, "expected an object {...}", value)
         return
     found: list[Problem] = []
     fields = _known(argument, value, path, found)
@@ -124,7 +186,7 @@ def _known(argument: Argument, value: dict[str, Any], path: KeyPath, found: list
         elif flag in value:
             near = difflib.get_close_matches(str(tag), variant.choice_dict, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            found.append(Problem((*path, flag), f"expected one of {choices}, found {shown(tag)}{hint}"))
+            found.append(Problem((*path, flag), f"expected one of {choices}", tag, hint))
         else:
             found.append(Problem((*path, flag), f"missing; expected one of {choices}"))
     return fields
@@ -142,6 +204,12 @@ def shown(value: Any) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
+def one_line(text: str) -> str:
+    """A text on one line that every terminal and log can show."""
+    text = " ".join(text.split())
+    return UNWRITABLE.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
+
+
 def _type_names(types: Iterable[Any], plural: bool = False) -> str:
     types = set(types)
     if float in types:
@@ -155,6 +223,13 @@ def _type_name(kind: Any, plural: bool) -> str:
     if get_origin(kind) is list:
         return f"{NAMES[list][plural]} of {_type_names(get_args(kind), plural=True)}"
     return NAMES[kind][plural] if kind in NAMES else str(kind)
+
+
+def without_seeds(value: Any) -> Any:
+    """A copy of a JSON value without the key ``seed``, at any depth."""
+    if isinstance(value, dict):
+        return {key: without_seeds(item) for key, item in value.items() if key != "seed"}
+    return [without_seeds(item) for item in value] if isinstance(value, list) else value
 
 
 def without(value: Any, paths: Iterable[KeyPath]) -> Any:

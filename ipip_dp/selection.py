@@ -13,6 +13,9 @@ from itertools import product
 
 import numpy as np
 
+GEOMETRY = ("min-distance", "cell")
+"""How the reasons start that say something about a frame, and nothing about its labels."""
+
 
 @dataclass(frozen=True)
 class Gate:

@@ -8,15 +8,24 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 LEARNING_CURVE = Path("learning_curve.csv")
 INIT = Path("init")  # where `ipip init` works
+LOCK = Path("ipip.lock")  # locked by the `dpgen run` that works in the folder
+STARTED = Path("iter.000000/00.ipip/param.json")  # the parameters of the latest start
+RECORD_COPY = Path("iter.000000/00.ipip/record.dpgen")
+SUBMISSION = re.compile(r"[0-9a-f]{40}\.json")  # dpdispatcher's record of a submission, beside its tasks
 
 
 @dataclass(frozen=True)
@@ -95,6 +104,11 @@ class Iteration:
         return self.ipip / "relabel"
 
     @property
+    def reference_failures(self) -> Path:
+        """The candidates that the reference failed on, with the reasons."""
+        return self.ipip / "reference_failed.json"
+
+    @property
     def timing(self) -> Path:
         """How long DP-GEN's stages took, and the jobs they dispatched."""
         return self.ipip / "timing.json"
@@ -119,13 +133,24 @@ def iterations() -> list[Iteration]:
 
 
 def is_done(folder: Path) -> bool:
-    """Whether a step finished in ``folder``."""
-    return (folder / "done").is_file()
+    """Whether a step finished in ``folder`` and its results are still there, of the same size."""
+    return (folder / "done").is_file() and not damaged(folder)
 
 
-def mark_done(folder: Path) -> None:
-    """Record that a step finished in ``folder``: the last thing a step does."""
-    write_text(folder / "done", "")
+def mark_done(folder: Path, results: Iterable[Path] = ()) -> None:
+    """Record that a step finished in ``folder``: the last thing a step does.
+
+    ``results`` are the files a later step relies on; see :func:`damaged`.
+    """
+    write_json(folder / "done", {str(path): path.stat().st_size for path in sorted(results)})
+
+
+def damaged(folder: Path) -> list[Path]:
+    """Results of a finished step that are missing or of another size, as after a crash of the file system."""
+    done = folder / "done"
+    text = done.read_text() if done.is_file() else ""
+    sizes = {Path(name): size for name, size in json.loads(text or "{}").items()}
+    return [path for path, size in sizes.items() if not path.is_file() or path.stat().st_size != size]
 
 
 def write_text(path: Path, text: str) -> None:
@@ -143,11 +168,21 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_npz(path: Path, **arrays: Any) -> None:
     """Write arrays to a ``.npz`` file atomically, never pickled."""
+    write_arrays(path, arrays.items())
+
+
+def write_arrays(path: Path, arrays: Iterable[tuple[str, Any]]) -> None:
+    """Do what :func:`write_npz` does with one named array after the other, as they come."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
-    os.replace(temporary, path)
+    try:
+        with zipfile.ZipFile(temporary, "w") as archive:  # np.savez wants all of them in memory
+            for name, array in arrays:
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                    np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)  # there only if the arrays have come to an error
 
 
 def write_task(path: Path, value: Any, *results: str) -> None:
@@ -155,16 +190,26 @@ def write_task(path: Path, value: Any, *results: str) -> None:
 
     A job that runs or has run keeps the file it started from. If the input has changed,
     the ``results`` an earlier job left beside it are out of date and are removed, with
-    dpdispatcher's note that the task is finished.
+    dpdispatcher's notes that the task is finished.
     """
     text = json.dumps(value, indent=2) + "\n"
     if path.is_file() and path.read_text() == text:
         return
-    for name in results:
-        shutil.rmtree(path.parent / name, ignore_errors=True)
-    for tag in path.parent.glob("*_task_tag_finished"):
-        tag.unlink()
+    redo(path.parent, *results)
     write_text(path, text)
+
+
+def redo(task: Path, *results: str) -> None:
+    """Let a task run again: remove its results, and dpdispatcher's notes that it is finished."""
+    for result in (task / name for name in results):
+        if result.is_dir() and not result.is_symlink():
+            shutil.rmtree(result)
+        else:
+            result.unlink(missing_ok=True)
+    notes = [*task.glob("*_task_tag_finished"), *task.parent.glob("*_job_tag_finished")]
+    notes += [path for path in task.parent.glob("*.json") if SUBMISSION.fullmatch(path.name)]
+    for note in notes:
+        note.unlink()
 
 
 def link(target: Path, name: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the tests share: the quick example, and a way to run commands in it."""
+"""What the tests share: the quick example, commands run in it, and a run from start to end."""
 
 from __future__ import annotations
 
@@ -21,6 +21,16 @@ ENVIRONMENT = {
     "DP_INTER_OP_PARALLELISM_THREADS": "1",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
+
+DPGEN = ["dpgen", "run", "param.json", "machine.json"]
+# Stands in for dp, ipip and lmp: writes down every call that succeeds, and where it ran, and
+# whether two ran in one folder at the same time.
+WRAPPER = """#!/bin/sh
+exec 9> "$CALLS/busy$(echo "$PWD" | tr / -)"
+flock -n 9 || echo "$PWD: {name} $*" >> "$CALLS"/together
+{program} "$@" || exit $?
+echo "${{PWD#"$RUN_FOLDER"/}}: {name} $*" >> "$CALLS"/calls
+"""
 
 os.environ["PATH"] = ENVIRONMENT["PATH"]  # for what is called in this process
 
@@ -47,7 +57,7 @@ class Run:
     def machine(self, value: dict) -> None:
         (self.folder / "machine.json").write_text(json.dumps(value, indent=2))
 
-    def __call__(self, *command: str, timeout: float = 600, **environment: str) -> subprocess.CompletedProcess[str]:
+    def __call__(self, *command: str, timeout: float = 1800, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             command,
             cwd=self.folder,
@@ -65,3 +75,55 @@ def quick(tmp_path: Path) -> Run:
     folder = tmp_path / "run"
     shutil.copytree(EXAMPLES / "mo_s_quick", folder)
     return Run(folder)
+
+
+def short(folder: Path) -> Run:
+    """The quick example with trainings of 40 steps."""
+    shutil.copytree(EXAMPLES / "mo_s_quick", folder)
+    run = Run(folder)
+    param = run.param
+    param["ipip"]["teacher_md"].update(nsteps=100)
+    param["ipip"]["pretrain"]["numb_steps"] = 40
+    param["default_training_param"]["training"].update(numb_steps=40, disp_freq=10)
+    param["model_devi_jobs"][0].update(nsteps=100)
+    param.update(model_devi_f_trust_lo=0.1, fp_task_max=2)
+    run.param = param
+    return run
+
+
+@pytest.fixture(scope="session")
+def wrappers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for PATH with a dp, an ipip and an lmp that write down their calls."""
+    folder = tmp_path_factory.mktemp("wrappers")
+    for name in ("dp", "ipip", "lmp"):
+        program = shutil.which(name, path=ENVIRONMENT["PATH"])
+        (folder / name).write_text(WRAPPER.format(program=program, name=name))
+        (folder / name).chmod(0o755)
+    return folder
+
+
+def counted(run: Run, wrappers: Path) -> dict[str, str]:
+    """The environment in which the calls of a run are written down."""
+    folder = run.folder.with_name(f"{run.folder.name}.calls")
+    folder.mkdir(exist_ok=True)
+    return {
+        "PATH": f"{wrappers}{os.pathsep}{ENVIRONMENT['PATH']}",
+        "RUN_FOLDER": str(run.folder),
+        "CALLS": str(folder),
+    }
+
+
+def calls(run: Run) -> list[str]:
+    """The calls that succeeded, in order, but for those of LAMMPS by a labeler, in folders of random names."""
+    path = run.folder.with_name(f"{run.folder.name}.calls") / "calls"
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return [line for line in lines if not line.startswith("/")]
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, wrappers: Path) -> Run:
+    """A run from start to end without interruption. Not to be changed: copy it."""
+    run = short(tmp_path_factory.mktemp("finished") / "run")
+    done = run(*DPGEN, timeout=3600, **counted(run, wrappers))
+    assert done.returncode == 0, done.stdout[-3000:]
+    return run

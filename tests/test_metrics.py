@@ -27,12 +27,24 @@ def shift(data: dict[str, Any]) -> float:
     return sum(OFFSETS[data["atom_names"][t]] for t in data["atom_types"])
 
 
+def differences(reference: list[dict[str, Any]], predicted: list[dict[str, Any]]) -> list[metrics.Difference]:
+    return [metrics.difference(*pair) for pair in zip(reference, predicted, strict=True)]
+
+
+def pooled(reference: list[dict[str, Any]], predicted: list[dict[str, Any]]) -> metrics.Errors:
+    return metrics.errors([differences(reference, predicted)])[0]
+
+
+def per_system(reference: list[dict[str, Any]], predicted: list[dict[str, Any]]) -> list[metrics.Errors]:
+    return metrics.errors([[part] for part in differences(reference, predicted)])[1]
+
+
 def test_errors_of_known_differences_are_pooled_over_sizes() -> None:
     reference = [make_data("Mo S", 1), make_data("Mo S S O", 2)]
     predicted = [dict(data) for data in reference]
     predicted[0]["forces"] = reference[0]["forces"] + [3.0, 4.0, 0.0]
     predicted[1]["virials"] = reference[1]["virials"] - 2.0
-    errors = metrics.errors(reference, predicted)
+    errors = pooled(reference, predicted)
     # 2 of 10 atoms are wrong, by 5 eV/Angstrom: 25 / 3 per component
     assert errors.force_norm == pytest.approx(1.0)
     assert errors.force_mae == pytest.approx(7 * 2 / 30)
@@ -41,7 +53,7 @@ def test_errors_of_known_differences_are_pooled_over_sizes() -> None:
     assert errors.virial_rmse_per_atom == pytest.approx(0.5 * np.sqrt(2 / 3))
     assert errors.energy_rmse_per_atom == pytest.approx(0, abs=1e-12)
     assert errors.n_frames == 3
-    first, second = metrics.errors_per_system(reference, predicted)
+    first, second = per_system(reference, predicted)
     assert (first.force_norm, second.force_norm) == (pytest.approx(5), 0)
     assert (first.virial_rmse_per_atom, second.virial_rmse_per_atom) == (0, pytest.approx(0.5))
 
@@ -49,7 +61,7 @@ def test_errors_of_known_differences_are_pooled_over_sizes() -> None:
 def test_energies_are_compared_up_to_element_offsets() -> None:
     reference = [make_data(s, 4, seed) for seed, s in enumerate(["Mo S", "Mo S S O", "O O", "S S O"])]
     predicted = [{**data, "energies": data["energies"] - shift(data)} for data in reference]
-    residuals, offsets = metrics.align(reference, predicted)
+    residuals, offsets = metrics.align(differences(reference, predicted))
     assert offsets == pytest.approx(OFFSETS)
     np.testing.assert_allclose(np.concatenate(residuals), 0, atol=1e-10)
 
@@ -58,14 +70,14 @@ def test_alignment_is_shared_by_all_systems() -> None:
     # one composition twice: no offset can absorb opposite errors, a fit per system would
     reference = [make_data("S S", 5, 1), make_data("S S", 5, 2)]
     predicted = [{**data, "energies": data["energies"] + e} for data, e in zip(reference, (0.2, -0.2), strict=True)]
-    for errors in [metrics.errors(reference, predicted), *metrics.errors_per_system(reference, predicted)]:
+    for errors in [pooled(reference, predicted), *per_system(reference, predicted)]:
         assert errors.energy_rmse_per_atom == pytest.approx(0.1)
 
 
 def test_rank_deficient_compositions_give_the_smallest_offsets() -> None:
     reference = [make_data("Mo S S", 3), make_data("Mo Mo S S S S", 2)]
     predicted = [{**data, "energies": data["energies"] - len(data["atom_types"])} for data in reference]
-    residuals, offsets = metrics.align(reference, predicted)
+    residuals, offsets = metrics.align(differences(reference, predicted))
     np.testing.assert_allclose(np.concatenate(residuals), 0, atol=1e-10)
     assert offsets == pytest.approx({"Mo": 0.6, "S": 1.2})
 
@@ -75,12 +87,12 @@ def test_type_map_order_and_interleaving_do_not_matter() -> None:
     predicted = [make_data("O Mo S O", 4, names=("O", "H", "S", "Mo")), make_data("S Mo Mo", 4)]
     for one, other in zip(reference, predicted, strict=True):
         other["energies"] = one["energies"] - shift(one)
-    assert metrics.errors(reference, predicted).energy_rmse_per_atom == pytest.approx(0, abs=1e-10)
+    assert pooled(reference, predicted).energy_rmse_per_atom == pytest.approx(0, abs=1e-10)
 
 
 def test_other_atoms_are_refused() -> None:
     with pytest.raises(ValueError, match="order"):
-        metrics.errors([make_data("Mo S", 2)], [make_data("S Mo", 2)])
+        pooled([make_data("Mo S", 2)], [make_data("S Mo", 2)])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -89,27 +101,42 @@ def test_predictions_that_are_not_finite_make_errors_nan(bad: float) -> None:
     predicted = [{key: np.copy(value) for key, value in data.items()} for data in reference]
     predicted[0]["forces"][1, 0, 2] = bad
     predicted[0]["energies"][1] = bad
-    errors = metrics.errors(reference, predicted)
+    errors = pooled(reference, predicted)
     assert np.isnan([errors.force_rmse, errors.force_mae, errors.force_norm, errors.energy_rmse_per_atom]).all()
     assert errors.virial_rmse_per_atom == 0
     # the bad frame does not spoil the alignment of the others
-    assert metrics.errors_per_system(reference, predicted)[1].energy_rmse_per_atom == pytest.approx(0, abs=1e-10)
+    assert per_system(reference, predicted)[1].energy_rmse_per_atom == pytest.approx(0, abs=1e-10)
     assert errors.n_frames == 6
     predicted[0]["energies"][:] = predicted[1]["energies"][:] = bad
-    assert np.isnan(metrics.errors(reference, predicted).energy_rmse_per_atom)
+    assert np.isnan(pooled(reference, predicted).energy_rmse_per_atom)
 
 
 def test_single_precision_labels_are_compared_in_double() -> None:
     reference = [make_data("Mo S", 1000)]
     predicted = [{**reference[0], "forces": (reference[0]["forces"] + 1e-3).astype(np.float32)}]
-    assert metrics.errors(reference, predicted).force_rmse == pytest.approx(1e-3, rel=1e-4)
+    assert pooled(reference, predicted).force_rmse == pytest.approx(1e-3, rel=1e-4)
 
 
 def test_virials_are_optional_and_errors_survive_json() -> None:
     reference, predicted = make_data("Mo S", 3), make_data("Mo S", 3, seed=1)
-    full = metrics.errors([reference], [predicted])
+    full = pooled([reference], [predicted])
     del predicted["virials"]
-    errors = metrics.errors([reference], [predicted])
+    errors = pooled([reference], [predicted])
     assert errors.virial_rmse_per_atom is None
     for each in (full, errors):
         assert metrics.Errors.from_dict(json.loads(json.dumps(each.to_dict()))) == each
+
+
+def test_errors_do_not_depend_on_the_parts_frames_are_read_in() -> None:
+    reference, predicted = make_data("Mo S S", 7), make_data("Mo S S", 7, seed=1)
+    other, guess = make_data("O O", 3, seed=2), make_data("O O", 3, seed=3)
+    frames = ("energies", "forces", "virials")
+    parts = [
+        [{**data, **{name: data[name][rows] for name in frames}} for data in (reference, predicted)]
+        for rows in (slice(0, 4), slice(4, 7))
+    ]
+    last = metrics.difference(other, guess)
+    whole, whole_systems = metrics.errors([[metrics.difference(reference, predicted)], [last]])
+    split, split_systems = metrics.errors([[metrics.difference(*pair) for pair in parts], [last]])
+    for one, two in zip([whole, *whole_systems], [split, *split_systems], strict=True):
+        assert one.to_dict() == pytest.approx(two.to_dict())

@@ -1,18 +1,26 @@
 from __future__ import annotations
 
+import itertools
 import json
+import multiprocessing
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dpdata
 import numpy as np
 import pytest
 
-from ipip_dp import npy, pool, provenance
+from ipip_dp import npy, pool, provenance, shuffle
 from ipip_dp.errors import IpipError
 from ipip_dp.provenance import LabelSource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 provenance.register()
 
@@ -201,7 +209,7 @@ def test_grow_shuffles_new_frames_into_every_set(tmp_path: Path) -> None:
 def test_grow_gives_the_same_pool_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     new = make_pool(tmp_path / "new", make_system(n_frames=99), set_size=10)
     pool.grow(None, [new], tmp_path / "whole", retention=1, seed=3, set_size=8)
-    monkeypatch.setattr(pool, "_BLOCK_NUMBERS", 1000)
+    monkeypatch.setattr(shuffle, "BLOCK_BYTES", 4000)
     pool.grow(None, [new], tmp_path / "blocks", retention=1, seed=3, set_size=8)
     for one, other in zip(pool.frames(tmp_path / "whole"), pool.frames(tmp_path / "blocks"), strict=True):
         np.testing.assert_array_equal(one["energies"], other["energies"])
@@ -287,6 +295,76 @@ def test_summary_notices_removed_frames(tmp_path: Path) -> None:
     (tmp_path / "next" / "Mo1S1O3" / "set.000001").rmdir()
     with pytest.raises(IpipError, match="holds 5 frames, but was written with 10"):
         pool.summary(tmp_path / "next")
+
+
+def killed_before_call(number: int, function: Callable[..., None], *arguments: object) -> bool:
+    """Whether a process was killed right before it renamed or deleted for the given time."""
+    calls = itertools.count()
+
+    def counted(original: Callable) -> Callable:
+        def call(*args: object, **options: object) -> object:
+            if next(calls) == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*args, **options)
+
+        return call
+
+    def child() -> None:
+        for name in ("rename", "unlink", "rmdir"):
+            setattr(os, name, counted(getattr(os, name)))
+        function(*arguments)
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    process.join()
+    assert process.exitcode in (0, -signal.SIGKILL)
+    return process.exitcode != 0
+
+
+def test_a_pool_is_removed_as_a_whole_whenever_the_process_is_killed(tmp_path: Path) -> None:
+    target = tmp_path / "pool"
+    for number in range(100):
+        shutil.rmtree(tmp_path / "pool.removed", ignore_errors=True)
+        if not target.exists():
+            pool.grow(None, [make_pool(tmp_path / f"new{number}", make_system())], target, retention=1, seed=0)
+        killed = killed_before_call(number, pool.remove, target)
+        assert target.exists() == (number == 0)
+        if target.exists():
+            assert energies(target) == list(range(10))
+        elif not killed:
+            break
+    assert number > 10
+    assert not (tmp_path / "pool.removed").exists()
+
+
+def test_the_rest_of_a_pool_is_removed_with_the_next_call(tmp_path: Path) -> None:
+    target = make_pool(tmp_path / "pool", make_system())
+    assert killed_before_call(3, pool.remove, target)
+    assert [path.name for path in tmp_path.iterdir()] == ["pool.removed"]
+    pool.remove(target)
+    assert not list(tmp_path.iterdir())
+    pool.remove(target)
+
+
+def test_a_pool_that_cannot_be_removed_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    target = make_pool(tmp_path / "pool", make_system())
+    (tmp_path / "pool.removed").write_text("")
+    pool.remove(target)
+    assert f"{target} is no longer needed, but cannot be removed" in caplog.text
+    assert energies(target) == list(range(10))
+
+
+def test_a_set_that_holds_everything_is_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    system = make_system(n_frames=100)
+    system.to("deepmd/npy", str(tmp_path / "new" / "x"), set_size=100)
+    pool.grow(None, [tmp_path / "new"], tmp_path / "whole", retention=1, seed=0)
+    monkeypatch.setattr(npy, "BLOCK_NUMBERS", 150)
+    assert [len(part) for part in pool.frames(tmp_path / "new")] == [10] * 10
+    pool.grow(None, [tmp_path / "new"], tmp_path / "parts", retention=1, seed=0)
+    for one, other in zip(npy.sets(tmp_path / "whole/Mo1S1O3"), npy.sets(tmp_path / "parts/Mo1S1O3"), strict=True):
+        assert [path.read_bytes() for path in sorted(one.iterdir())] == [
+            path.read_bytes() for path in sorted(other.iterdir())
+        ]
 
 
 @pytest.mark.slow

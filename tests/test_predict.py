@@ -6,8 +6,9 @@ import dpdata
 import numpy as np
 import pytest
 
-from ipip_dp import predict
+from ipip_dp import npy, predict
 from ipip_dp.errors import IpipError
+from ipip_dp.steps.evaluate import compare
 from tests.conftest import EXAMPLES
 
 TYPE_MAP = ["Mo", "S"]
@@ -33,7 +34,7 @@ def systems(tmp_path):
 
 def test_the_arrays_have_one_row_per_model_and_frame(systems, tmp_path):
     predict.predict([systems], tmp_path / "predictions.npz", MORSE, TYPE_MAP)
-    found = predict.load(tmp_path / "predictions.npz")
+    found = list(predict.load(tmp_path / "predictions.npz"))
     assert len(found) == 2
     assert found[0]["energies"].shape == (1, 3)
     assert found[0]["forces"].shape == (1, 3, 27, 3)
@@ -44,11 +45,30 @@ def test_the_arrays_have_one_row_per_model_and_frame(systems, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "predictions.npz"]
 
 
+def test_predictions_in_blocks_give_the_same_errors(systems, tmp_path, monkeypatch):
+    def errors(name: str) -> dict:
+        predict.predict([systems], tmp_path / name, MORSE, TYPE_MAP)
+        return compare([systems], TYPE_MAP, tmp_path / name)
+
+    whole = errors("whole.npz")
+    monkeypatch.setattr(npy, "BLOCK_NUMBERS", 2 * 3 * 27)
+    parts = errors("parts.npz")
+    assert [len(block["energies"][0]) for block in predict.load(tmp_path / "parts.npz")] == [2, 1, 2]
+    assert list(parts) == list(whole)
+    for name in ("ensemble", *whole["systems"]):
+        found, expected = ((e["systems"].get(name, {}).get("ensemble") or e[name]) for e in (parts, whole))
+        assert found == pytest.approx(expected)
+    with pytest.raises(IpipError, match="other data than the held-out set"):
+        compare([systems / "a"], TYPE_MAP, tmp_path / "parts.npz")
+    with pytest.raises(IpipError, match="other data than the held-out set"):
+        compare([systems, systems / "a"], TYPE_MAP, tmp_path / "parts.npz")
+
+
 def test_a_labeler_that_fails_on_every_frame_is_an_error(systems, tmp_path):
     other = {**MORSE, "kwargs": {"no_such_parameter": 1, "r0": "far"}}
     with pytest.raises(IpipError):
         predict.predict([systems], tmp_path / "predictions.npz", other, TYPE_MAP)
-    assert not (tmp_path / "predictions.npz").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
 @pytest.mark.slow
@@ -58,7 +78,7 @@ def test_a_frame_the_labeler_fails_on_is_nan(systems, tmp_path):
     array[1, 3:6] = array[1, :3]  # two atoms on one spot
     np.save(coordinates, array)
     predict.predict([systems], tmp_path / "predictions.npz", TEACHER, TYPE_MAP)
-    found = predict.load(tmp_path / "predictions.npz")
+    found = list(predict.load(tmp_path / "predictions.npz"))
     assert np.isnan(found[0]["energies"][0, 1])
     for frame in (0, 2):
         assert np.isfinite(found[0]["forces"][0, frame]).all()
@@ -71,7 +91,7 @@ def test_predictions_keep_the_order_of_more_than_ten_systems(systems, tmp_path):
     for number in range(12):
         whole[number].to("deepmd/npy", str(many / f"{number:04d}"), prec=np.float64)
     predict.predict([many], tmp_path / "predictions.npz", MORSE, TYPE_MAP)
-    found = predict.load(tmp_path / "predictions.npz")
+    found = list(predict.load(tmp_path / "predictions.npz"))
     predict.predict([EXAMPLE], tmp_path / "whole.npz", MORSE, TYPE_MAP)
-    expected = predict.load(tmp_path / "whole.npz")[0]["energies"][0, :12]
+    expected = next(predict.load(tmp_path / "whole.npz"))["energies"][0, :12]
     assert [system["energies"][0, 0] for system in found] == pytest.approx(expected)

@@ -1,77 +1,19 @@
-"""`dpgen run` of the quick example with short trainings: to the end, interrupted everywhere, and as PyTorch."""
+"""`dpgen run` of the quick example with short trainings: to the end, and as PyTorch."""
 
 from __future__ import annotations
 
 import csv
 import json
-import os
-import shutil
-import signal
-import subprocess
-import time
-from typing import TYPE_CHECKING
 
 import dpdata
 import numpy as np
 import pytest
 
-from tests.conftest import ENVIRONMENT, EXAMPLES, Run
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.conftest import DPGEN, Run, short
 
 pytestmark = pytest.mark.slow
 
-DPGEN = ["dpgen", "run", "param.json", "machine.json"]
 ERRORS = {"force_rmse", "force_mae", "force_norm", "energy_rmse_per_atom", "virial_rmse_per_atom", "n_frames"}
-# Stands in for dp, ipip and lmp: writes down every call that succeeds, and where it ran.
-WRAPPER = """#!/bin/sh
-{program} "$@" || exit $?
-echo "${{PWD#"$RUN_FOLDER"/}}: {name} $*" >> "$RUN_FOLDER"/calls
-"""
-
-
-def short(folder: Path) -> Run:
-    """The quick example with trainings of 40 steps."""
-    shutil.copytree(EXAMPLES / "mo_s_quick", folder)
-    run = Run(folder)
-    param = run.param
-    param["ipip"]["teacher_md"].update(nsteps=100)
-    param["ipip"]["pretrain"]["numb_steps"] = 40
-    param["default_training_param"]["training"].update(numb_steps=40, disp_freq=10)
-    param["model_devi_jobs"][0].update(nsteps=100)
-    param.update(model_devi_f_trust_lo=0.1, fp_task_max=2)
-    run.param = param
-    return run
-
-
-@pytest.fixture(scope="session")
-def wrappers(tmp_path_factory):
-    """A folder for PATH with a dp, an ipip and an lmp that write down their calls."""
-    folder = tmp_path_factory.mktemp("wrappers")
-    for name in ("dp", "ipip", "lmp"):
-        program = shutil.which(name, path=ENVIRONMENT["PATH"])
-        (folder / name).write_text(WRAPPER.format(program=program, name=name))
-        (folder / name).chmod(0o755)
-    return folder
-
-
-def environment(run: Run, wrappers: Path) -> dict[str, str]:
-    return {"PATH": f"{wrappers}{os.pathsep}{ENVIRONMENT['PATH']}", "RUN_FOLDER": str(run.folder)}
-
-
-def calls(run: Run) -> list[str]:
-    """The calls that succeeded, but for those of LAMMPS by a labeler, in folders of random names."""
-    return sorted(line for line in (run.folder / "calls").read_text().splitlines() if not line.startswith("/"))
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory, wrappers):
-    """A run from start to end without interruption."""
-    run = short(tmp_path_factory.mktemp("finished") / "run")
-    done = run(*DPGEN, **environment(run, wrappers))
-    assert done.returncode == 0, done.stdout[-3000:]
-    return run
 
 
 def metrics(run: Run, iteration: int) -> dict:
@@ -152,79 +94,6 @@ def test_lammps_loads_the_models(finished):
     )
     done = finished("lmp", "-in", "in.lammps")
     assert done.returncode == 0, done.stdout[-2000:]
-
-
-def markers(run: Run) -> set[str]:
-    """What every finished step and stage leaves behind."""
-    record = run.folder / "record.dpgen"
-    done = {str(path.relative_to(run.folder)) for path in run.folder.glob("iter.*/00.ipip/**/done")}
-    return done | set(record.read_text().splitlines() if record.is_file() else [])
-
-
-def pretraining(run: Run) -> bool:
-    """Whether the second pretraining has begun, and dpdispatcher has written down its job."""
-    folder = run.folder / "iter.000001/00.ipip/pretrain"
-    return (folder / "000/ipip.log").is_file() and any(folder.glob("*.json"))
-
-
-def start_and_kill(run: Run, wrappers: Path) -> int:
-    """Start the run again and again, killed with its jobs at every new marker, and once without its jobs; count."""
-    seen: set[str] = set()
-    kills = 0
-    alone = False  # whether DP-GEN has been killed while a job went on
-    with (run.folder / "run.log").open("w") as log:
-        for _ in range(40):
-            process = subprocess.Popen(
-                DPGEN,
-                cwd=run.folder,
-                env={**ENVIRONMENT, **environment(run, wrappers)},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            while process.poll() is None:
-                new = markers(run) - seen
-                if new:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
-                    seen |= new
-                    kills += 1
-                    break
-                if not alone and pretraining(run):
-                    alone = True
-                    process.kill()
-                    process.wait()
-                    break
-                time.sleep(0.01)
-            else:
-                assert process.returncode == 0, (run.folder / "run.log").read_text()[-3000:]
-                assert alone
-                return kills
-    raise AssertionError("no end")
-
-
-def content(folder: Path, *patterns: str) -> dict[str, bytes]:
-    found = {str(path.relative_to(folder)): path.read_bytes() for p in patterns for path in folder.glob(p)}
-    assert found
-    return found
-
-
-def test_a_run_killed_after_every_step_ends_like_one_that_was_not(finished, wrappers, tmp_path):
-    run = short(tmp_path / "run")
-    kills = start_and_kill(run, wrappers)
-    assert kills >= 12  # of 21 markers some appear at the same moment
-    assert markers(run) == markers(finished)
-    for patterns in (
-        ("iter.*/00.train/*/input.json",),
-        ("iter.*/00.train/*/lcurve.out", "iter.*/00.ipip/pretrain/*/lcurve.out"),
-        ("iter.*/01.model_devi/task.*/model_devi.out",),
-        ("iter.*/02.fp/*.out", "iter.*/02.fp/task.*/POSCAR"),
-        ("iter.*/00.ipip/pool/*/*.raw", "iter.*/00.ipip/pool/*/set.*/*.npy"),
-        ("iter.*/00.ipip/evaluate/metrics.json", "iter.*/00.ipip/stop.json", "learning_curve.csv"),
-    ):
-        assert content(run.folder, *patterns) == content(finished.folder, *patterns)
-    assert calls(run) == calls(finished)
-    assert len(set(calls(run))) == len(calls(run))
 
 
 def test_pytorch_students_without_reference_calculations_on_a_machine_that_copies(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -101,3 +102,35 @@ def test_done_is_the_marker_of_one_folder(run_folder):
 def test_fresh_empties_a_folder(run_folder):
     (run_folder / "folder" / "old").mkdir(parents=True)
     assert list(workdir.fresh(run_folder / "folder").iterdir()) == []
+
+
+def test_a_step_whose_results_are_damaged_is_not_done(run_folder):
+    step, result = Path("step"), Path("elsewhere/result")
+    result.parent.mkdir()
+    result.write_text("whole")
+    workdir.mark_done(step, [result])
+    assert workdir.is_done(step) and workdir.damaged(step) == []
+    result.write_text("who")
+    assert not workdir.is_done(step) and workdir.damaged(step) == [result]
+    result.unlink()
+    assert not workdir.is_done(step) and workdir.damaged(step) == [result]
+
+
+def test_the_empty_marker_of_an_earlier_version_counts(run_folder):
+    (run_folder / "step").mkdir()
+    (run_folder / "step" / "done").touch()
+    assert workdir.is_done(run_folder / "step")
+
+
+def test_redo_removes_results_and_all_notes_of_dpdispatcher(run_folder):
+    task = run_folder / "work" / "task"
+    (task / "labels").mkdir(parents=True)
+    (run_folder / "file").touch()
+    (task / "link").symlink_to(run_folder / "file")
+    notes = [task / "01_task_tag_finished", task.parent / "01_job_tag_finished", task.parent / f"{'0a' * 20}.json"]
+    kept = [task / "input.json", task.parent / "summary.json"]
+    for path in (*notes, *kept):
+        path.touch()
+    workdir.redo(task, "labels", "link", "missing")
+    assert sorted(task.parent.rglob("*")) == sorted([task, *kept])
+    assert (run_folder / "file").exists()

@@ -92,7 +92,10 @@ class PyTorchCheckpoint(Checkpoint):
         # `--init-model` wants the key and ignores what is in it.
         optimizer = {"state": {}, "param_groups": self._param_groups}
         file = file_of(prefix, self.suffix)
-        torch.save({"model": self._state, "optimizer": optimizer}, file)
+        try:
+            torch.save({"model": self._state, "optimizer": optimizer}, file)
+        except RuntimeError as error:
+            raise IpipError(f"{file}: cannot be written; is the disk full? ({str(error).splitlines()[0]})") from error
         latest = prefix.with_name("checkpoint")
         latest.write_text(file.name)
         return [file, latest]

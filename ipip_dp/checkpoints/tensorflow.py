@@ -99,8 +99,13 @@ class TensorFlowCheckpoint(Checkpoint):
                 tensors=[tf.constant(tensors[name]) for name in names],
             )
             config = tf.compat.v1.ConfigProto(device_count={"GPU": 0})
-            with tf.compat.v1.Session(config=config) as session:
-                session.run(save)
+            try:
+                with tf.compat.v1.Session(config=config) as session:
+                    session.run(save)
+            except tf.errors.OpError as error:
+                raise IpipError(
+                    f"{prefix}: cannot be written; is the disk full? ({error.message.splitlines()[0]})"
+                ) from error
         meta = file_of(prefix, ".meta")
         shutil.copyfile(self._meta, meta)
         latest = prefix.with_name("checkpoint")

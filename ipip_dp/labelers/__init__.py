@@ -8,13 +8,14 @@ imported (entry point group ``dpdata.plugins``), hence no ``dpdata.System`` at m
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from ipip_dp.errors import IpipError
 from ipip_dp.labelers import labels_format as labels_format  # registers ipip/labels
 from ipip_dp.labelers.ase import IMPORT_PATH, AseDriver
 from ipip_dp.labelers.dp import DPDriver
-from ipip_dp.labelers.lammps import LammpsDriver
+from ipip_dp.labelers.lammps import ONE_COMMAND, LammpsDriver, is_one_command
 
 if TYPE_CHECKING:
     from dargs import Argument
@@ -46,13 +47,25 @@ def labeler_arguments(name: str, doc: str, optional: bool = False) -> Argument:
     def not_empty(value: Any) -> bool:
         return len(value) > 0
 
+    def is_command(text: str) -> bool:
+        try:
+            return bool(shlex.split(text))
+        except ValueError:
+            return False
+
     lammps = [
-        Argument("pair_style", str, doc='Arguments of LAMMPS\' pair_style command, for example "sw/mod".'),
+        Argument(
+            "pair_style",
+            str,
+            extra_check=is_one_command,
+            extra_check_errmsg=ONE_COMMAND,
+            doc='Arguments of LAMMPS\' pair_style command, for example "sw/mod".',
+        ),
         Argument(
             "pair_coeff",
             list[str],
-            extra_check=not_empty,
-            extra_check_errmsg="expected at least one entry",
+            extra_check=lambda entries: not_empty(entries) and all(map(is_one_command, entries)),
+            extra_check_errmsg=f"expected at least one entry, each {ONE_COMMAND.removeprefix('expected ')}",
             doc='Arguments of the pair_coeff commands, for example ["* * tmd.sw.mod Mo S"]. A potential file is '
             "looked up in the working directory and then among the files shipped with LAMMPS.",
         ),
@@ -68,7 +81,7 @@ def labeler_arguments(name: str, doc: str, optional: bool = False) -> Argument:
             str,
             optional=True,
             default="lmp",
-            extra_check=lambda command: bool(command.strip()),
+            extra_check=is_command,
             extra_check_errmsg="expected a command",
             doc='How LAMMPS is started, for example "mpirun -np 4 lmp". Split like a shell does, run without one.',
         ),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
 IMPORT_PATH = r"\w+(\.\w+)*:\w+"
+METHODS = ("get_potential_energy", "get_forces")
 # Our extra that brings a calculator's package.
 EXTRAS = {"chgnet": "chgnet", "tblite": "xtb"}
 
@@ -132,7 +133,10 @@ def require_class(path: str) -> None:
         raise IpipError(f'calculator {path!r}: expected "module:Class", for example "tblite.ase:TBLite"')
     module_name, _, class_name = path.partition(":")
     package, *submodules = module_name.split(".")
-    spec = importlib.util.find_spec(package)
+    try:
+        spec = importlib.util.find_spec(package)
+    except ValueError:  # __main__ and other modules without a file
+        spec = None
     if spec is None:
         raise IpipError(f"calculator {path!r} cannot be imported: no package {package}{_how_to_install(package)}")
     name = package
@@ -156,6 +160,10 @@ def _import_class(path: str) -> Any:
     require_class(path)
     module_name, _, class_name = path.partition(":")
     try:
-        return getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except Exception as error:  # whatever a module raises when it is imported
         raise IpipError(f"calculator {path!r} cannot be imported: {error}") from error
+    # Anything else, such as os:system, would be called with the kwargs all the same.
+    if not (isinstance(found, type) and all(hasattr(found, name) for name in METHODS)):
+        raise IpipError(f"calculator {path!r} is no ASE calculator: expected a class with {' and '.join(METHODS)}")
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deepmd.infer import DeepPot
+
+# DeePMD-kit goes by the name. Its other formats hold compiled code (.pt2) or are no frozen models (.pt).
+SUFFIXES = (".pb", ".pth")
 
 
 @Driver.register("ipip/dp")
@@ -107,15 +111,17 @@ class DPDriver(Driver):
 
 
 def require_models(models: Sequence[str]) -> None:
-    """Check that model files exist, without loading them.
+    """Check that model files exist and are of a kind that runs no code when it is loaded, without loading them.
 
     Raises
     ------
     IpipError
-        If one does not.
+        If one does not, or is not.
     """
     for model in models:
-        if not Path(model).is_file():
+        if not model.endswith(SUFFIXES):
+            raise IpipError(f"model {model!r}: expected a frozen model of DeePMD-kit, .pb or .pth")
+        if not os.path.isfile(model):
             raise IpipError(f"model {model!r} does not exist (labeler type dp, working directory {Path.cwd()})")
 
 

@@ -78,7 +78,7 @@ def run_tasks(
     if workers == 1:
         driver = make_driver(config, list(type_map))
         for task in tasks:
-            yield _label_task(driver, task)
+            yield label_task(driver, task)
         return
     # fork would copy the threads of TensorFlow and torch in an unusable state
     context = multiprocessing.get_context("spawn")
@@ -109,7 +109,7 @@ def _end_with_parent() -> None:
 
 
 def _label_in_worker(config: str, type_map: tuple[str, ...], task: Task) -> Outcome:
-    return _label_task(_worker_driver(config, type_map), task)
+    return label_task(_worker_driver(config, type_map), task)
 
 
 @lru_cache(maxsize=1)
@@ -120,7 +120,8 @@ def _worker_driver(config: str, type_map: tuple[str, ...]) -> Labeler:
     return make_driver(json.loads(config), list(type_map))
 
 
-def _label_task(driver: Labeler, task: Task) -> Outcome:
+def label_task(driver: Labeler, task: Task) -> Outcome:
+    """Label the frames of a task; those that fail take no other down."""
     outcome = Outcome(task.group, {}, {})
     unknown = unknown_elements(task.system.data, driver.elements)
     if unknown:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 # eV/Angstrom^3 in bar: nktv2p of units metal (LAMMPS src/update.cpp), which pressures contain.
 BAR = 1.6021765e6
 SETUP_DONE = "IPIP SETUP DONE"
+# LAMMPS inputs are programs: a variable or another line could start any other one.
+PROGRAM_CHARACTERS = re.compile("[^ -~\\w]|[$&#\"'`;]")
+ONE_COMMAND = "expected the arguments of one LAMMPS command, without quotes and any of $ & # ; `"
 
 
 @Driver.register("ipip/lammps")
@@ -47,6 +51,11 @@ class LammpsDriver(Driver):
     command : str
         How LAMMPS is started.
 
+    Raises
+    ------
+    IpipError
+        If an argument is more than the arguments of one LAMMPS command.
+
     Examples
     --------
     >>> system.predict(driver="ipip/lammps", pair_style="sw/mod",
@@ -60,8 +69,26 @@ class LammpsDriver(Driver):
     ) -> None:
         self.elements = list(elements)
         self.command = shlex.split(command)
-        self._pair = [f"pair_style {_with_absolute_files(pair_style)}"]
-        self._pair += [f"pair_coeff {_with_absolute_files(entry)}" for entry in pair_coeff]
+        for text in (pair_style, *pair_coeff):
+            if not is_one_command(text):
+                raise IpipError(f"{text!r}: {ONE_COMMAND}")
+        self._files: dict[str, Path] = {}  # by the names of their links beside the LAMMPS input
+        self._pair = [f"pair_style {self._with_links(pair_style)}"]
+        self._pair += [f"pair_coeff {self._with_links(entry)}" for entry in pair_coeff]
+
+    def _with_links(self, text: str) -> str:
+        """The words of a command, with a link's name for every file.
+
+        Not the file's own, in which LAMMPS would replace or misread blanks, quotes and umlauts.
+        """
+        words = []
+        for word in text.split():
+            path = _file(word)
+            if path is not None:
+                word = f"potential{len(self._files)}.{re.sub('[^A-Za-z0-9_.+-]', '_', path.name)}"
+                self._files[word] = path
+            words.append(word)
+        return " ".join(words)
 
     def label(self, data: dict[str, Any]) -> dict[str, Any]:
         """Label every frame.
@@ -202,6 +229,8 @@ class LammpsDriver(Driver):
         IpipError
             If the command does not exist.
         """
+        for name, path in self._files.items():
+            (folder / name).symlink_to(path)
         (folder / "in.lammps").write_text("\n".join(script) + "\n")
         arguments = ["-in", "in.lammps", "-log", "log.lammps", "-nocite", "-screen", "none"]
         try:
@@ -252,6 +281,11 @@ class LammpsDriver(Driver):
         )
 
 
+def is_one_command(text: str) -> bool:
+    """Whether a text can stand behind pair_style or pair_coeff without being more than its arguments."""
+    return bool(text.strip()) and PROGRAM_CHARACTERS.search(text) is None
+
+
 def require_program(command: str) -> None:
     """Check that LAMMPS is installed.
 
@@ -279,7 +313,7 @@ def require_files(pair_coeff: Sequence[str]) -> None:
         If a file is missing.
     """
     for word in " ".join(pair_coeff).split():
-        if "." in word and not _is_number(word) and _absolute_file(word) == word:
+        if "." in word and not _is_number(word) and _file(word) is None:
             raise IpipError(
                 f"file {word} is neither in the working directory {Path.cwd()} nor among those shipped with LAMMPS"
             )
@@ -321,15 +355,10 @@ def _is_triclinic(data: dict[str, Any]) -> bool:
     return bool(np.abs(cosines - np.eye(3)).max() > 1e-12)
 
 
-def _with_absolute_files(text: str) -> str:
-    return " ".join(_absolute_file(word) for word in text.split())
-
-
-def _absolute_file(word: str) -> str:
-    for folder in (Path.cwd(), *_potential_folders()):
-        if (folder / word).is_file():
-            return f'"{folder / word}"'
-    return word
+def _file(word: str) -> Path | None:
+    """The absolute path of the potential file that a word of a command names, if it does."""
+    paths = [folder / word for folder in (Path.cwd(), *_potential_folders())]
+    return next((path for path in paths if os.path.isfile(path)), None)
 
 
 def _potential_folders() -> list[Path]:

@@ -96,6 +96,8 @@ def _read(path: Path, fmt: str, type_map: list[str]) -> Iterator[tuple[str, int,
     for source in find_systems([path]) if path.is_dir() and fmt == "deepmd/npy" else [path]:
         try:
             for number, system in _read_one(source, fmt, type_map):
+                if not system.get_natoms():  # what some of dpdata's parsers make of any file
+                    raise ValueError("no atoms")
                 system.apply_type_map(type_map)
                 yield str(source), number, system
         except Exception as error:

@@ -8,6 +8,7 @@ nothing when it is done already.
 
 from __future__ import annotations
 
+import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from ipip_dp import workdir
 from ipip_dp.errors import IpipError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ipip_dp.params import Params
 
@@ -77,6 +78,21 @@ class Context:
         return folders
 
 
+def checkpoints(context: Context, work_path: Path, tasks: Sequence[str]) -> list[Path]:
+    """The checkpoint files of the task folders below ``work_path``."""
+    return [work_path / task / name for task in tasks for name in context.checkpoint_files]
+
+
+def damaged_folders(work_path: Path) -> list[Path]:
+    """The folders of results that were damaged after the step in ``work_path`` had finished; logs each file."""
+    from dpgen import dlog
+
+    damaged = workdir.damaged(work_path)
+    for path in damaged:
+        dlog.warning(f"ipip: {path} is missing or truncated; it is made again")
+    return sorted({path.parent for path in damaged})
+
+
 def labeler_files(labeler: Any) -> list[str]:
     """The local files a labeler config names, to be forwarded with a task under the same names.
 
@@ -88,7 +104,7 @@ def labeler_files(labeler: Any) -> list[str]:
     IpipError
         If a file lies outside the run folder, from where dpdispatcher forwards nothing.
     """
-    names = sorted({word for word in _words(labeler) if not Path(word).is_absolute() and Path(word).is_file()})
+    names = sorted({word for word in _words(labeler) if not Path(word).is_absolute() and os.path.isfile(word)})
     for name in names:
         if ".." in Path(name).parts:
             raise IpipError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,9 +19,10 @@ from ipip_dp.errors import IpipError
 from ipip_dp.steps import link_labeler_files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from ipip_dp.metrics import LabeledData
     from ipip_dp.params import Stop
     from ipip_dp.steps import Context
 
@@ -100,62 +102,60 @@ def compare(
     IpipError
         If predictions are of other held-out data.
     """
-    names = system_names(folders)
-    reference = [data.read(path, type_map).data for path in data.find_systems(folders)]
-    predicted = _predictions(students, reference)
-    members = [
-        [{name: values[member] for name, values in system.items()} for system in predicted]
-        for member in range(len(predicted[0]["energies"]))
-    ]
-    mean = [{name: values.mean(axis=0) for name, values in system.items()} for system in predicted]
-    ensemble, ensemble_systems = _errors(reference, mean)
-    result: dict[str, Any] = {
-        "ensemble": ensemble,
-        "students": [_errors(reference, member)[0] for member in members],
-        "systems": {name: {"ensemble": errors} for name, errors in zip(names, ensemble_systems, strict=True)},
+    sources = {path: predict.load(path) for path in (students, teacher) if path is not None}
+    # of every model, the differences on every system
+    found: dict[str | int, dict[str, list[metrics.Difference]]] = defaultdict(lambda: defaultdict(list))
+    for name, system in zip(system_names(folders), data.find_systems(folders), strict=True):
+        for block in data.blocks(system, type_map):
+            reference = block.data
+            predicted = _next(students, sources[students], reference)
+            for member in range(len(predicted["energies"])):
+                found[member][name].append(_difference(reference, {key: a[member] for key, a in predicted.items()}))
+            mean = {key: array.mean(axis=0) for key, array in predicted.items()}
+            found["ensemble"][name].append(_difference(reference, mean))
+            if teacher is not None:
+                labels = {key: array[0] for key, array in _next(teacher, sources[teacher], reference).items()}
+                found["teacher"][name].append(_difference(*_labelled(reference, labels)))
+    for path, blocks in sources.items():
+        if next(blocks, None) is not None:
+            raise _other_data(path)
+    errors = {model: metrics.errors(list(systems.values())) for model, systems in found.items()}
+    result: dict[str, Any] = {model: errors[model][0].to_dict() for model in errors if isinstance(model, str)}
+    result["students"] = [errors[model][0].to_dict() for model in errors if isinstance(model, int)]
+    result["systems"] = {
+        name: {model: errors[model][1][number].to_dict() for model in errors if isinstance(model, str)}
+        for number, name in enumerate(found["ensemble"])
     }
-    if teacher is not None:
-        labels = [{name: values[0] for name, values in system.items()} for system in _predictions(teacher, reference)]
-        result["teacher"], systems = _errors(*_labelled(reference, labels))
-        for name, errors in zip(names, systems, strict=True):
-            result["systems"][name]["teacher"] = errors
     return result
 
 
-def _predictions(path: Path, reference: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
-    """Predictions on the very systems of the reference."""
-    predicted = predict.load(path)
-    if [system["forces"].shape[1:] for system in predicted] != [system["forces"].shape for system in reference]:
-        raise IpipError(
-            f"{path}: predictions on other data than the held-out set as it is now; errors can be compared only if "
-            "ipip.held_out stays the same during a run: restore it, or start a new run"
-        )
+def _next(path: Path, predictions: Iterator[dict[str, np.ndarray]], reference: LabeledData) -> dict[str, np.ndarray]:
+    """The predictions on the next block, which must be that of the reference."""
+    predicted = next(predictions, None)
+    if predicted is None or predicted["forces"].shape[1:] != reference["forces"].shape:
+        raise _other_data(path)
     return predicted
 
 
-def _errors(
-    reference: Sequence[Mapping[str, np.ndarray]], predicted: Sequence[Mapping[str, np.ndarray]]
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Errors over all systems and per system."""
-    predicted = [
-        {**{name: system[name] for name in ("atom_names", "atom_types")}, **values}
-        for system, values in zip(reference, predicted, strict=True)
-    ]
-    per_system = metrics.errors_per_system(reference, predicted)
-    return metrics.errors(reference, predicted).to_dict(), [errors.to_dict() for errors in per_system]
+def _other_data(path: Path) -> IpipError:
+    return IpipError(
+        f"{path}: predictions on other data than the held-out set as it is now; errors can be compared only if "
+        "ipip.held_out stays the same during a run: restore it, or start a new run"
+    )
 
 
-def _labelled(
-    reference: Sequence[Mapping[str, np.ndarray]], predicted: Sequence[Mapping[str, np.ndarray]]
-) -> tuple[list[dict[str, np.ndarray]], list[dict[str, np.ndarray]]]:
+def _difference(reference: LabeledData, predicted: LabeledData) -> metrics.Difference:
+    """The difference of predictions, which carry no atoms of their own."""
+    atoms = {name: reference[name] for name in ("atom_names", "atom_types")}
+    return metrics.difference(reference, {**atoms, **predicted})
+
+
+def _labelled(reference: LabeledData, predicted: Mapping[str, np.ndarray]) -> tuple[LabeledData, LabeledData]:
     """Both, without the frames the teacher cannot label: there it sets no standard to beat."""
-    labels, predictions = [], []
-    for system, values in zip(reference, predicted, strict=True):
-        frames = np.isfinite(values["energies"]) & np.isfinite(values["forces"]).all(axis=(1, 2))
-        atoms = {name: system[name] for name in ("atom_names", "atom_types")}
-        labels.append({**atoms, **{name: system[name][frames] for name in predict.QUANTITIES if name in system}})
-        predictions.append({name: array[frames] for name, array in values.items()})
-    return labels, predictions
+    frames = np.isfinite(predicted["energies"]) & np.isfinite(predicted["forces"]).all(axis=(1, 2))
+    labels = {name: reference[name][frames] for name in predict.QUANTITIES if name in reference}
+    atoms = {name: reference[name] for name in ("atom_names", "atom_types")}
+    return {**atoms, **labels}, {name: array[frames] for name, array in predicted.items()}
 
 
 def collect(context: Context) -> None:
@@ -183,7 +183,8 @@ def step(context: Context) -> None:
     tasks = prepare(context)
     run(context, tasks)
     collect(context)
-    workdir.mark_done(work_path)
+    checkpoints = [context.iteration.student(m) / name for m in context.students for name in context.checkpoint_files]
+    workdir.mark_done(work_path, [path for path in checkpoints if path.is_file()])
 
 
 def learning_curve() -> list[dict[str, Any]]:

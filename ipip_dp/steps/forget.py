@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from ipip_dp import data, dispatch, workdir
 from ipip_dp.errors import IpipError
+from ipip_dp.steps import checkpoints, damaged_folders
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ipip_dp.steps import Context
+    from ipip_dp.workdir import Iteration
 
 
 def source(context: Context, stage: str, member: int) -> Path:
@@ -26,9 +28,26 @@ def source(context: Context, stage: str, member: int) -> Path:
     return iteration.pretrain / f"{member if member in context.pretrained_students else 0:03d}"
 
 
+def require_students(iteration: Iteration) -> None:
+    """Check the checkpoints of an iteration's students, which DP-GEN does not make again.
+
+    Raises
+    ------
+    IpipError
+        If one is not as it was when the students were evaluated.
+    """
+    for path in workdir.damaged(iteration.evaluate):
+        raise IpipError(
+            f"{path} is missing or truncated since its training finished; bring it back from a backup, or link an "
+            f"earlier save of {path.parent} (model.ckpt-STEP) to this name"
+        )
+
+
 def prepare(context: Context, stage: str) -> list[str]:
     """Link checkpoints, and D_k when fine-tuning comes next; one task per student."""
     work_path = context.iteration.forgotten(stage)
+    if stage == "pretrain":
+        require_students(context.iteration.previous)
     members = context.pretrained_students if stage == "pretrain" else context.students
     for member in members:
         for name in context.checkpoint_files:
@@ -77,7 +96,9 @@ def step(context: Context, stage: str) -> None:
     work_path = context.iteration.forgotten(stage)
     if workdir.is_done(work_path):
         return
+    for task in damaged_folders(work_path):
+        workdir.redo(task, *context.checkpoint_files)
     tasks = prepare(context, stage)
     run(context, stage, tasks)
     collect(context, stage, tasks)
-    workdir.mark_done(work_path)
+    workdir.mark_done(work_path, checkpoints(context, work_path, tasks))

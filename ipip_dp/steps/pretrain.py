@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipip_dp import dispatch, workdir
 from ipip_dp.errors import IpipError
+from ipip_dp.steps import checkpoints, damaged_folders
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +73,8 @@ def prepare(context: Context) -> list[str]:
     systems = [f"../pool/{raw.parent.name}" for raw in sorted(iteration.pool.glob("*/type.raw"))]
     for member in context.pretrained_students:
         task = iteration.pretrain / f"{member:03d}"
-        workdir.write_task(task / "input.json", training_input(context, member, systems))
+        settings = training_input(context, member, systems)
+        workdir.write_task(task / "input.json", settings, *context.checkpoint_files, "lcurve.out")
         if iteration.index > 0:
             for name in context.checkpoint_files:
                 workdir.link(iteration.forgotten("pretrain") / f"{member:03d}" / name, task / "init" / name)
@@ -123,7 +125,8 @@ def collect(context: Context, tasks: list[str]) -> None:
 
 def check_learning_curve(path: Path) -> None:
     """Raise :class:`IpipError` if the last row of an ``lcurve.out`` is not finite."""
-    rows = [line.split() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    whole, _, _ = path.read_text().rpartition("\n")
+    rows = [line.split() for line in whole.splitlines() if line.strip() and not line.startswith("#")]
     if rows and not all(math.isfinite(float(value)) for value in rows[-1]):
         raise IpipError(
             f"{path}: the training diverged (NaN at step {rows[-1][0]}); lower learning_rate.start_lr, or "
@@ -136,7 +139,9 @@ def step(context: Context) -> None:
     work_path = context.iteration.pretrain
     if workdir.is_done(work_path):
         return
+    for task in damaged_folders(work_path):
+        workdir.redo(task, *context.checkpoint_files)
     tasks = prepare(context)
     run(context, tasks)
     collect(context, tasks)
-    workdir.mark_done(work_path)
+    workdir.mark_done(work_path, checkpoints(context, work_path, tasks))

@@ -8,37 +8,46 @@ way of selecting it knows is honoured.
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ipip_dp import dispatch, pool, provenance, workdir
+from ipip_dp import dispatch, npy, pool, provenance, workdir
+from ipip_dp.errors import IpipError
+from ipip_dp.labelers.batch import read_summary
 from ipip_dp.provenance import LabelSource
-from ipip_dp.steps import link_labeler_files
+from ipip_dp.selection import GEOMETRY
+from ipip_dp.steps import damaged_folders, explore, link_labeler_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    import dpdata
 
     from ipip_dp.steps import Context
 
 # Column of model_devi.out with the maximum force deviation, in eV/Angstrom (DeePMD-kit's LAMMPS pair style).
 MAX_FORCE_DEVIATION = 4
 
+FRAMES_PER_SYSTEM = 5000  # about so many are written at once
+
 Frame = tuple[str, int]  # task folder of 01.model_devi, MD step
 
 
 def explored(reference: Path, kind: str) -> list[Frame]:
-    """The frames DP-GEN put on one of its lists: ``candidate``, ``rest_accurate``, ``rest_failed``."""
-    frames = []
+    """The frames DP-GEN put on one of its lists, in order: ``candidate``, ``rest_accurate``, ``rest_failed``."""
+    steps: dict[str, list[int]] = defaultdict(list)
     for path in sorted(reference.glob(f"{kind}.shuffled.*.out")):
-        for line in path.read_text().splitlines():
-            task, step = line.split()[:2]
-            frames.append((task, int(step)))
-    return sorted(frames)
+        with path.open() as file:
+            for line in file:
+                task, step = line.split()[:2]
+                steps[task].append(int(step))
+    return [(task, step) for task in sorted(steps) for step in sorted(steps[task])]
 
 
 def choose(frames: Sequence[Frame], maximum: int, seed: int) -> list[Frame]:
@@ -50,24 +59,29 @@ def choose(frames: Sequence[Frame], maximum: int, seed: int) -> list[Frame]:
 
 
 def write_frames(context: Context, frames: Sequence[Frame], source: LabelSource, target: Path) -> None:
-    """Write explored frames, with their provenance, as deepmd/npy systems below ``target``."""
-    import dpdata
+    """Write explored frames, with their provenance, as deepmd/npy systems below ``target``.
 
+    In memory are one trajectory at a time, and frames of each composition until they fill a set.
+    """
     by_task: dict[str, list[int]] = defaultdict(list)
     for task, step in frames:
         by_task[task].append(step)
-    groups: dict[tuple[int, ...], list[Any]] = defaultdict(list)
-    for task, steps in by_task.items():
-        deviation = _deviations(task)
-        for system, step in zip(_read(context, task, steps), steps, strict=True):
-            groups[tuple(system["atom_types"])].append((system, deviation[step]))
     temporary = workdir.fresh(target.with_name(f".{target.name}.tmp"))
-    for number, members in enumerate(groups.values()):
-        frame = members[0][0].data
-        arrays = {name: np.concatenate([system[name] for system, _ in members]) for name in ("coords", "cells")}
-        merged = dpdata.System(data={**frame, **arrays})
-        provenance.mark(merged, source, context.iteration.index, np.array([deviation for _, deviation in members]))
-        merged.to("deepmd/npy", str(temporary / f"{number:04d}"), set_size=len(members))
+    groups: dict[tuple[int, ...], list[dpdata.System]] = defaultdict(list)
+    number = itertools.count()
+
+    def write(systems: Sequence[dpdata.System]) -> None:
+        npy.joined(systems).to("deepmd/npy", str(temporary / f"{next(number):04d}"), set_size=sum(map(len, systems)))
+
+    for task, steps in by_task.items():
+        system, deviation = _read(context, task, steps), _deviations(task)
+        provenance.mark(system, source, context.iteration.index, np.array([deviation[step] for step in steps]))
+        atoms = tuple(system["atom_types"])
+        groups[atoms].append(system)
+        if sum(map(len, groups[atoms])) >= FRAMES_PER_SYSTEM:
+            write(groups.pop(atoms))
+    for systems in groups.values():
+        write(systems)
     if target.exists():
         shutil.rmtree(target)
     temporary.rename(target)
@@ -75,21 +89,21 @@ def write_frames(context: Context, frames: Sequence[Frame], source: LabelSource,
 
 def _deviations(task: str) -> dict[int, float]:
     """Maximum force deviation at every step of one trajectory, in eV/Angstrom."""
-    table = np.loadtxt(f"{task}/model_devi.out", ndmin=2)
-    return {int(row[0]): float(row[MAX_FORCE_DEVIATION]) for row in table}
+    table = np.loadtxt(f"{task}/model_devi.out", ndmin=2, usecols=(0, MAX_FORCE_DEVIATION))
+    return {int(step): float(deviation) for step, deviation in table}
 
 
-def _read(context: Context, task: str, steps: Sequence[int]) -> list[Any]:
-    """Frames of one trajectory, each a dpdata System of one frame."""
+def _read(context: Context, task: str, steps: Sequence[int]) -> dpdata.System:
+    """Frames of one trajectory."""
     import dpdata
 
     if context.jdata.get("model_devi_merge_traj"):
         every = int(context.jdata["model_devi_jobs"][context.iteration.index]["trj_freq"])
-        trajectory = dpdata.System(f"{task}/all.lammpstrj", fmt="lammps/dump", type_map=context.type_map)
-        return [trajectory[step // every] for step in steps]
-    return [
-        dpdata.System(f"{task}/traj/{step}.lammpstrj", fmt="lammps/dump", type_map=context.type_map) for step in steps
-    ]
+        numbers = [step // every for step in steps]
+        return dpdata.System(f"{task}/all.lammpstrj", fmt="lammps/dump", type_map=context.type_map, f_idx=numbers)
+    return npy.joined(
+        [dpdata.System(f"{task}/traj/{step}.lammpstrj", fmt="lammps/dump", type_map=context.type_map) for step in steps]
+    )
 
 
 def prepare(context: Context) -> list[str]:
@@ -138,9 +152,33 @@ def run(context: Context, tasks: Sequence[str]) -> None:
         )
 
 
+def require_labels(task: Path) -> None:
+    """Stop when a labeler has failed on every frame it was given, for then it is broken.
+
+    Raises
+    ------
+    IpipError
+        With the commonest reasons. The next start tries these frames again.
+    """
+    summary = read_summary(task / "labels")
+    if summary is None:
+        raise IpipError(f"{task / 'labels'} is missing although its job has finished; see ipip.log beside it")
+    asked = [failure for failure in summary.failures if not failure.reason.startswith(GEOMETRY)]
+    if summary.labelled or not asked:
+        return
+    workdir.redo(task, "labels")
+    limit = {"students": "max_in_domain", "teacher": "max_candidates"}[task.name]
+    raise IpipError(
+        f"{task}: {summary}. Mend what labels these frames and start again, or go on without them: "
+        f"ipip.relabel.{limit}: 0"
+    )
+
+
 def collect(context: Context, tasks: Sequence[str]) -> None:
     """Count, and make the next iteration's pool."""
     iteration, settings = context.iteration, context.params.pool
+    for task in tasks:
+        require_labels(iteration.relabel / task)
     labels = [iteration.relabel / task / "labels" for task in tasks]
     grown = pool.grow(
         iteration.pool, labels, iteration.next.pool, retention=settings.retention, seed=context.seed("retention")
@@ -152,23 +190,47 @@ def collect(context: Context, tasks: Sequence[str]) -> None:
         "in_domain": len(explored(iteration.reference, "rest_accurate")),
         "candidate": len(explored(iteration.reference, "candidate")),
         "failed": len(explored(iteration.reference, "rest_failed")),
+        "blown_up": sum(map(explore.blew_up, explore.tasks(context))),
         "rejected": rejected,
         "added": grown.added,
         "kept": grown.kept,
         "dropped": grown.dropped,
     }
     workdir.write_json(iteration.relabel / "summary.json", summary)
-    if settings.keep_iterations:
-        for old in range(iteration.next.index - settings.keep_iterations + 1):
-            shutil.rmtree(workdir.Iteration(old).pool, ignore_errors=True)
+
+
+def remove_old_pools(context: Context) -> None:
+    """Delete the pools that ``pool.keep_iterations`` gives up, never that of the next iteration."""
+    keep = context.params.pool.keep_iterations
+    for old in range(context.iteration.next.index - keep + 1 if keep else 0):
+        pool.remove(workdir.Iteration(old).pool)
+
+
+def remove_damaged_pool(context: Context) -> None:
+    """Remove the next iteration's pool to make it again.
+
+    Raises
+    ------
+    IpipError
+        If the pool it grew from is not kept.
+    """
+    old, damaged = context.iteration.pool, context.iteration.next.pool
+    if not old.is_dir():
+        raise IpipError(
+            f"{damaged} is damaged, and {old}, from which it could be made again, has been removed as "
+            "ipip.pool.keep_iterations: 1 says; restore it from a copy, or start a new run and keep 2"
+        )
+    shutil.rmtree(damaged, ignore_errors=True)
 
 
 def step(context: Context) -> None:
     """Label explored frames and grow the pool of the next iteration."""
     work_path = context.iteration.relabel
-    if workdir.is_done(work_path):
-        return
-    tasks = prepare(context)
-    run(context, tasks)
-    collect(context, tasks)
-    workdir.mark_done(work_path)
+    if not workdir.is_done(work_path):
+        if damaged_folders(work_path):
+            remove_damaged_pool(context)
+        tasks = prepare(context)
+        run(context, tasks)
+        collect(context, tasks)
+        workdir.mark_done(work_path, pool.files(context.iteration.next.pool))
+    remove_old_pools(context)  # only now: until here a restart may need them

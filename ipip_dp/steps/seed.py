@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import glob
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipip_dp import dispatch, pool, workdir
 from ipip_dp.errors import IpipError
-from ipip_dp.steps import Context, labeler_files, link_labeler_files
+from ipip_dp.steps import Context, damaged_folders, labeler_files, link_labeler_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+MIN_SUCCESS = 0.5  # of the start structures: with fewer trajectories the run stops
+FAILED = "failed.json"
 
 
 def start_structures(jdata: dict[str, Any]) -> list[tuple[str, Path]]:
@@ -68,8 +72,8 @@ def prepare_md(
 
 
 def run_md(context: Context, work_path: Path, tasks: Sequence[str]) -> None:
-    """Dispatch ``ipip md`` in every task folder."""
-    dispatch.submit(
+    """Dispatch ``ipip md`` in every task folder; those that fail for good are listed in ``failed.json``."""
+    failed = dispatch.submit(
         context.mdata,
         "ipip_label",
         work_path,
@@ -77,18 +81,21 @@ def run_md(context: Context, work_path: Path, tasks: Sequence[str]) -> None:
         ["ipip", "md", "start", "labels", "--settings", "md.json"],
         forward=["md.json", "start", *labeler_files(context.params.teacher)],
         backward=["labels"],
+        min_success=MIN_SUCCESS,
     )
+    workdir.write_json(work_path / FAILED, failed)
 
 
 def collect_md(work_path: Path, tasks: Sequence[str]) -> list[Path]:
-    """The label folders of finished teacher MD.
+    """The label folders of finished teacher MD, but for tasks that failed for good.
 
     Raises
     ------
     IpipError
         If a task has left no labels, or no trajectory gave a frame; with the reasons.
     """
-    labels = [work_path / task / "labels" for task in tasks]
+    failed = json.loads((work_path / FAILED).read_text()) if (work_path / FAILED).is_file() else {}
+    labels = [work_path / task / "labels" for task in tasks if task not in failed]
     for folder in labels:
         if not folder.is_dir():
             raise IpipError(f"{folder} is missing although its MD has finished; remove {work_path} to run it again")
@@ -113,9 +120,11 @@ def step(context: Context) -> None:
     iteration = context.iteration
     if workdir.is_done(iteration.seed):
         return
+    if damaged_folders(iteration.seed):
+        shutil.rmtree(iteration.pool, ignore_errors=True)
     md = context.params.teacher_md
     tasks = prepare_md(context, iteration.seed, md.temperatures, md.nsteps, md.interval)
     run_md(context, iteration.seed, tasks)
     labels = collect_md(iteration.seed, tasks)
     pool.grow(None, labels, iteration.pool, retention=1.0, seed=context.seed("pool"))
-    workdir.mark_done(iteration.seed)
+    workdir.mark_done(iteration.seed, pool.files(iteration.pool))

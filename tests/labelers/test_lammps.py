@@ -129,5 +129,5 @@ def test_potential_file_in_the_working_directory_comes_first(tmp_path):
     own = make_driver(SW, TYPE_MAP)
     Path("tmd.sw.mod").rename("elsewhere")
     shipped = make_driver(SW, TYPE_MAP)
-    assert own._pair[1].split('"')[1] == str(tmp_path / "tmd.sw.mod")
-    assert shipped._pair[1].split('"')[1] == str(wheel)
+    assert list(own._files.values()) == [tmp_path / "tmd.sw.mod"]
+    assert list(shipped._files.values()) == [wheel]

@@ -88,6 +88,18 @@ def test_frames_are_written_with_their_provenance(make_context, merge):
         assert system["cells"][0] == pytest.approx(10 * np.eye(3))
 
 
+def test_many_frames_are_written_in_several_systems(make_context, monkeypatch):
+    monkeypatch.setattr(relabel, "FRAMES_PER_SYSTEM", 3)
+    tasks = [explore(number, [1, 2]) for number in range(3)] + [explore(3, [2, 1])]
+    frames = [(task, step) for task in tasks for step in STEPS[1:3]]
+    relabel.write_frames(make_context(), frames, LabelSource.TEACHER, Path("frames"))
+    systems = [dpdata.System(str(path), fmt="deepmd/npy") for path in sorted(Path("frames").iterdir())]
+    assert [len(system) for system in systems] == [4, 2, 2]
+    deviations = np.concatenate([system.data["model_deviation"] for system in systems])
+    assert deviations == pytest.approx([0.1, 0.2, 1.1, 1.2, 2.1, 2.2, 3.1, 3.2])
+    assert np.concatenate([system["coords"][:, 0, 0] for system in systems]) == pytest.approx([0.1, 0.2] * 4)
+
+
 def test_what_a_crash_left_is_not_taken_for_frames(context):
     task = explore(0, [1, 2])
     half = Path(".frames.tmp/0007")
@@ -148,7 +160,7 @@ def test_without_explored_frames_the_pool_stays(make_context):
     relabel.step(context)
     summary = json.loads((context.iteration.relabel / "summary.json").read_text())
     assert summary == {
-        "in_domain": 0, "candidate": 0, "failed": 1, "rejected": 0, "added": 0, "kept": 2, "dropped": 0,
+        "in_domain": 0, "candidate": 0, "failed": 1, "blown_up": 0, "rejected": 0, "added": 0, "kept": 2, "dropped": 0,
     }  # fmt: skip
     assert (context.iteration.relabel / "done").is_file()
     assert context.iteration.next.pool.is_dir()
@@ -164,6 +176,26 @@ def test_old_pools_are_removed(make_context, keep, left):
     for index in (0, 1):
         relabel.step(make_context(index, ipip=settings))
     assert [index for index in range(3) if Iteration(index).pool.exists()] == left
+
+
+def test_no_pool_is_removed_before_the_step_is_done(make_context, monkeypatch):
+    context = make_context(ipip={"pool": {"keep_iterations": 1}})
+    sort_frames(rest_failed=[("task", 0)])
+    write_pool(context.iteration.pool)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(relabel.workdir, "mark_done", interrupt)
+        relabel.step(context)
+    assert context.iteration.pool.is_dir() and context.iteration.next.pool.is_dir()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(relabel.pool, "remove", interrupt)
+        relabel.step(context)
+    assert (context.iteration.relabel / "done").is_file()
+    relabel.step(context)
+    assert not context.iteration.pool.exists() and context.iteration.next.pool.is_dir()
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
 
 
 def write_pool(folder: Path) -> None:

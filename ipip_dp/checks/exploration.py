@@ -1,0 +1,149 @@
+"""Checks of 01.model_devi: the jobs, and the trust levels that sort their frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ipip_dp.schema import is_positive, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# As make_lammps_input of dpgen/generator/lib/lammps.py knows them.
+ENSEMBLES = ("nvt", "nve", "npt", "npt-i", "npt-iso", "npt-a", "npt-aniso", "npt-t", "npt-tri")
+PIMD_ENSEMBLES = ("nvt", "nve", "npt", "npt-i", "npt-iso", "npt-a", "npt-aniso")
+# Lines that DP-GEN looks for in a LAMMPS template, each exactly once.
+TEMPLATE_LINES = ("pair_style deepmd", "dump dpgen_dump")
+# Counts and times that DP-GEN's own schema does not bound.
+POSITIVE = ("model_devi_dt", "lmp_neigh_modify_one", "epsilon", "epsilon_v")
+JOB_POSITIVE = ("trj_freq", "nsteps", "nbeads", "dt", "taut", "taup")
+NOT_NEGATIVE = ("model_devi_skip", "model_devi_numb_candi_f", "model_devi_numb_candi_v")
+
+
+def check(jdata: dict[str, Any]) -> Iterator[str]:
+    """Check the keys ``model_devi_...`` and every job."""
+    if jdata["use_ele_temp"]:
+        yield "use_ele_temp: pseudo-labels have no electron temperature; remove the key"
+    for key in POSITIVE:
+        if key in jdata and not is_positive(jdata[key]):
+            yield f"{key}: expected a number greater than 0, found {shown(jdata[key])}"
+    for key in NOT_NEGATIVE:
+        if jdata.get(key, 0) < 0:
+            yield f"{key}: expected an integer of at least 0, found {shown(jdata[key])}"
+    for key in ("model_devi_perc_candi_f", "model_devi_perc_candi_v"):
+        if not 0 <= jdata.get(key, 0) <= 100:
+            yield f"{key}: expected a number between 0 and 100, found {shown(jdata[key])}"
+    for switch, key in (("use_relative", "epsilon"), ("use_relative_v", "epsilon_v")):
+        if jdata.get(switch) and key not in jdata:
+            yield f"{key}: missing; {switch} needs it"
+    if jdata.get("model_devi_plumed_path"):
+        yield "model_devi_plumed_path: DP-GEN has no key for the file it needs; remove it"
+    yield from _check_trust_levels(jdata)
+    for number, job in enumerate(jdata["model_devi_jobs"]):
+        for problem in _check_job(jdata, job):
+            yield f"model_devi_jobs[{number}].{problem}"
+
+
+def _check_job(jdata: dict[str, Any], job: dict[str, Any]) -> Iterator[str]:
+    yield from _check_systems(jdata, job)
+    for key in JOB_POSITIVE:
+        if key in job and not is_positive(job[key]):
+            yield f"{key}: expected a number greater than 0, found {shown(job[key])}"
+    if job.get("neidelay", 0) < 0:
+        yield f"neidelay: expected an integer of at least 0, found {shown(job['neidelay'])}"
+    if job.get("nsteps", job["trj_freq"]) < job["trj_freq"]:
+        yield f"nsteps: expected at least trj_freq, {job['trj_freq']}, or there is no frame; found {job['nsteps']}"
+    yield from _check_template(jdata, job) if "template" in job else _check_native(jdata, job)
+
+
+def _check_systems(jdata: dict[str, Any], job: dict[str, Any]) -> Iterator[str]:
+    systems = jdata["sys_configs"]
+    if not job["sys_idx"]:
+        yield "sys_idx: expected at least one index of sys_configs"
+    if len(set(job["sys_idx"])) < len(job["sys_idx"]):
+        yield f"sys_idx: expected every index once, found {shown(job['sys_idx'])}"
+    for index in job["sys_idx"]:
+        if not 0 <= index < len(systems):
+            yield f"sys_idx: expected indices of the {len(systems)} entries of sys_configs, from 0 on; found {index}"
+        elif not systems[index] and any(systems):
+            yield f"sys_idx: sys_configs[{index}] has no start structure"
+
+
+def _check_native(jdata: dict[str, Any], job: dict[str, Any]) -> Iterator[str]:
+    if jdata.get("model_devi_plumed"):
+        yield "template: missing; model_devi_plumed needs it"
+    ensembles = PIMD_ENSEMBLES if "nbeads" in job else ENSEMBLES
+    ensemble = job.get("ensemble", "")
+    if ensemble not in ensembles:
+        yield f"ensemble: expected one of {', '.join(ensembles)}, found {shown(ensemble)}"
+        return
+    if "nsteps" not in job:
+        yield "nsteps: missing; expected an integer"
+    temperatures = job.get("temps")
+    if not temperatures or not all(is_positive(temperature) for temperature in temperatures):
+        yield f"temps: expected a list of temperatures in K, all greater than 0, found {shown(temperatures)}"
+    if ensemble.startswith("npt"):
+        if not job.get("press"):
+            yield f"press: expected a list of pressures in bar for {ensemble}, found {shown(job.get('press'))}"
+        if jdata.get("model_devi_nopbc"):
+            yield f"ensemble: {ensemble} needs periodic boundaries, but model_devi_nopbc is true"
+    if "nbeads" in job:
+        for key in ("model_devi_f_avg_relative", "model_devi_merge_traj"):
+            if jdata.get(key):
+                yield f"nbeads: DP-GEN has no path integrals with {key}; set it to false"
+        if job["trj_freq"] > 0 and job.get("nsteps", 0) % job["trj_freq"]:
+            yield f"nsteps: expected a multiple of trj_freq, {job['trj_freq']}, found {job['nsteps']}"
+
+
+def _check_template(jdata: dict[str, Any], job: dict[str, Any]) -> Iterator[str]:
+    """Check the files of a template, and that its values are lists."""
+    for name in ("lmp", "plm") if jdata.get("model_devi_plumed") else ("lmp",):
+        file = job["template"].get(name)
+        if file is None or not Path(file).is_file():
+            yield f"template.{name}: expected a file that exists, found {shown(file)}"
+        elif name == "lmp":
+            lines = [line.split()[:2] for line in Path(file).read_text(errors="replace").splitlines()]
+            for words in TEMPLATE_LINES:
+                if lines.count(words.split()) != 1:
+                    yield f"template.lmp: expected exactly one line {words} ... in {file}"
+    revised = {"rev_mat": job.get("rev_mat", {})}
+    by_system = job.get("sys_rev_mat", {})
+    if not all(isinstance(value, dict) for value in by_system.values()):
+        yield f"sys_rev_mat: expected an object for every index of sys_configs, found {shown(by_system)}"
+    else:
+        revised.update({f"sys_rev_mat.{index}": value for index, value in by_system.items()})
+    for key, value in revised.items():
+        for name, values in value.items():
+            if not isinstance(values, dict) or not all(isinstance(item, list) and item for item in values.values()):
+                yield f"{key}.{name}: expected a list of values for every variable, found {shown(values)}"
+
+
+def _check_trust_levels(jdata: dict[str, Any]) -> Iterator[str]:
+    """Check every pair of trust levels, as a number, a list for all of sys_configs or an object by their indices."""
+    places: list[tuple[str, dict[str, Any]]] = [("", jdata)]
+    places += [(f"model_devi_jobs[{number}].", job) for number, job in enumerate(jdata["model_devi_jobs"])]
+    systems = {index for job in jdata["model_devi_jobs"] for index in job["sys_idx"]} or {0}
+    for kind in ("f", "v"):
+        for prefix, keys in places:
+            low_key, high_key = f"model_devi_{kind}_trust_lo", f"model_devi_{kind}_trust_hi"
+            if low_key not in keys and high_key not in keys:
+                continue
+            low, high = ({**jdata, **keys}[key] for key in (low_key, high_key))
+            for index in sorted(set(keys.get("sys_idx", systems))):
+                pair = _level(low, index), _level(high, index)
+                for key, value, level in zip((low_key, high_key), (low, high), pair, strict=True):
+                    if level is None:
+                        yield f"{prefix}{key}: expected a number for entry {index} of sys_configs, found {shown(value)}"
+                if None not in pair and not 0 <= pair[0] <= pair[1]:
+                    yield f"{prefix}{low_key}: expected from 0 up to {high_key}, {pair[1]}; found {pair[0]}"
+                    break
+
+
+def _level(value: Any, index: int) -> Any:
+    """The trust level of one entry of sys_configs; None if there is none."""
+    if isinstance(value, list):
+        value = value[index] if 0 <= index < len(value) else None
+    elif isinstance(value, dict):
+        value = value.get(str(index))
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None

@@ -1,0 +1,141 @@
+"""Checks of what param.json names: elements, start structures, labelers, data folders."""
+
+from __future__ import annotations
+
+import glob
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ipip_dp import data, labelers
+from ipip_dp.errors import IpipError
+from ipip_dp.labelers.ase import require_class
+from ipip_dp.labelers.dp import require_models
+from ipip_dp.labelers.lammps import require_files, require_program
+from ipip_dp.schema import is_positive, shown
+from ipip_dp.steps import labeler_files
+from ipip_dp.steps.seed import start_structures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import dpdata
+
+    from ipip_dp.params import Params
+
+
+# Names of elements end up in files and LAMMPS inputs, separated by blanks or commas.
+ELEMENT = re.compile(r"[A-Za-z]\w*", re.ASCII)
+
+
+def check_elements(jdata: dict[str, Any]) -> Iterator[str]:
+    """Check type_map and mass_map."""
+    from dpdata.periodic_table import ELEMENTS
+
+    type_map, mass_map = jdata["type_map"], jdata["mass_map"]
+    for element in type_map:
+        if not ELEMENT.fullmatch(element):
+            yield f"type_map: expected names of letters and digits, as Mo, found {shown(element)}"
+        elif element not in ELEMENTS and mass_map == "auto":
+            yield f"type_map: {element} is no element, so its mass must be given in mass_map"
+    if isinstance(mass_map, str):
+        if mass_map != "auto":
+            yield f"mass_map: expected a list of masses or auto, found {shown(mass_map)}"
+    elif len(mass_map) != len(type_map):
+        yield f"mass_map: expected one mass for each of type_map {shown(type_map)}, found {shown(mass_map)}"
+    elif not all(is_positive(mass) for mass in mass_map):
+        yield f"mass_map: expected masses in g/mol, all greater than 0, found {shown(mass_map)}"
+
+
+def check_structures(jdata: dict[str, Any], elements: dict[Path, list[str]]) -> Iterator[str]:
+    """Check the start structures; their elements are added to ``elements``."""
+    import dpdata
+    from dpdata.format import Format
+    from dpdata.periodic_table import ELEMENTS
+
+    fmt = jdata.get("sys_format", "vasp/poscar")
+    if fmt not in Format.get_formats():
+        yield f"sys_format: expected a format of dpdata, as vasp/poscar, found {shown(fmt)}"
+        return
+    if not any(jdata["sys_configs"]):
+        yield "sys_configs: no start structures; expected at least one file pattern"
+    prefix = Path(jdata.get("sys_configs_prefix") or ".")
+    for index, patterns in enumerate(jdata["sys_configs"]):
+        for number, pattern in enumerate(patterns):
+            if not glob.glob(str(prefix / pattern)):
+                yield f"sys_configs[{index}][{number}]: no file matches {prefix / pattern}"
+    for path in sorted({path for _, path in start_structures(jdata)}):
+        try:
+            system = dpdata.System(str(path), fmt=fmt)
+            usable = len(system) == 1 and np.isfinite(system["coords"]).all() and _has_volume(system)
+            elements[path] = system["atom_names"]
+        except Exception as error:  # whatever dpdata's parsers raise on a broken file
+            yield f"sys_configs: {path} cannot be read as {fmt} ({type(error).__name__}: {error})"
+            continue
+        if not usable:
+            yield f"sys_configs: {path}: expected one structure with finite coordinates, in a cell that has a volume"
+        if strange := [element for element in elements[path] if element not in ELEMENTS]:
+            yield f"sys_configs: {path} has {', '.join(strange)}, which is no element"
+        if unknown := sorted(set(elements[path]) - set(jdata["type_map"])):
+            yield f"sys_configs: {path} has {', '.join(unknown)}, which type_map {shown(jdata['type_map'])} lacks"
+
+
+def _has_volume(system: dpdata.System) -> bool:
+    return system.nopbc or bool((np.abs(np.linalg.det(system["cells"])) > data.SMALLEST_VOLUME).all())
+
+
+def check_labeler(key: str, labeler: dict[str, Any], here: bool, elements: dict[Path, list[str]]) -> Iterator[str]:
+    """Check a labeler's files, elements and, if it runs in this environment, its program."""
+    from dpdata.periodic_table import ELEMENTS
+
+    kind = labeler["type"]
+    checks: dict[str, Callable[[], Any]] = {"": lambda: labeler_files(labeler)}
+    if kind == "dp":
+        checks[".models"] = lambda: require_models(labeler["models"])
+    elif kind == "ase" and here:
+        checks[".calculator"] = lambda: require_class(labeler["calculator"])
+    elif kind == "lammps" and here:
+        checks[".command"] = lambda: require_program(labeler["command"])
+        checks[".pair_coeff"] = lambda: require_files(labeler["pair_coeff"])
+    for name, check in checks.items():
+        try:
+            check()
+        except IpipError as error:
+            yield f"{key}{name}: {error}"
+    if kind == "lammps" and (strange := sorted(set(labeler["elements"]) - set(ELEMENTS))):
+        yield f"{key}.elements: {', '.join(strange)} is no element"
+    known = labelers.known_elements(labeler)
+    for path, present in elements.items():
+        if known is not None and (unknown := sorted(set(present) - set(known))):
+            yield f"{key}.elements: it knows {', '.join(known)}, but {path} has {', '.join(unknown)}"
+
+
+def check_data(jdata: dict[str, Any], params: Params) -> Iterator[str]:
+    """Check the training data and the held-out set, and that they share no frame."""
+    prefix = Path(jdata.get("init_data_prefix") or ".")
+    folders = {
+        "init_data_sys": [prefix / name for name in jdata["init_data_sys"]],
+        "ipip.held_out": list(params.held_out),
+    }
+    hint = "; `ipip init` makes it" if params.reference is not None else ""
+    frames: dict[str, dict[bytes, Path]] = {key: {} for key in folders}
+    for key, paths in folders.items():
+        if not paths:
+            yield f"{key}: expected at least one data folder"
+        for path in paths:
+            try:
+                for system in data.find_systems([path]):
+                    data.check_type_map(system, jdata["type_map"])
+                    data.check_frames(system)
+                    frames[key].update(dict.fromkeys(data.frame_digests(system), system))
+            except IpipError as error:
+                yield f"{key}: {error}{'' if path.exists() else hint}"
+    train, held_out = frames.values()
+    shared = [system for frame, system in held_out.items() if frame in train]
+    if shared:
+        yield (
+            f"ipip.held_out: {len(shared)} of its {len(held_out)} frames are training data as well (init_data_sys), "
+            f"the first in {shared[0]}; expected frames that no student trains on"
+        )

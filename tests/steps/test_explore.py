@@ -1,0 +1,90 @@
+"""Exploration: damaged tasks are found, and an MD that blows up counts as far as it came."""
+
+from __future__ import annotations
+
+import subprocess
+
+import numpy as np
+import pytest
+
+from ipip_dp.errors import IpipError
+from ipip_dp.steps import explore
+from ipip_dp.workdir import Iteration
+from tests.steps.test_relabel import STEPS, dump
+from tests.steps.test_relabel import explore as write_task
+
+TYPES = [1, 2, 2]
+ROW = "{:12d} 0 0 0 0.1 0 0\n"
+
+
+@pytest.fixture(params=["traj", "merged"])
+def task(request, context):
+    """A finished task of three atoms."""
+    write_task(0, TYPES, merge=request.param == "merged")
+    task = Iteration(0).exploration / "task.000.000000"
+    (task / "conf.lmp").write_text("\n3 atoms\n2 atom types\n")
+    (task / "model_devi.log").write_text("Loop time of 1\n")
+    return task
+
+
+def dumps(task):
+    return [*(task / "traj").glob("30.*"), *task.glob("all.lammpstrj")]
+
+
+def test_a_whole_task_is_left_alone(context, task):
+    assert explore.rows(task) == explore.frames(task) == set(STEPS)
+    assert explore.discard_damaged(context) == []
+    assert (task / "model_devi.out").is_file()
+
+
+@pytest.mark.parametrize("keep", [0, 0.3, 0.97])
+@pytest.mark.parametrize("what", ["rows", "frames"])
+def test_a_truncated_task_is_discarded(context, task, what, keep):
+    (path,) = [task / "model_devi.out"] if what == "rows" else dumps(task)
+    text = path.read_text()
+    path.write_text(text[: int(len(text) * keep)])
+    tag = task / "0123_task_tag_finished"
+    tag.touch()
+    assert explore.discard_damaged(context) == [task]
+    assert sorted(path.name for path in task.iterdir()) == ["conf.lmp", "traj"]
+    assert not list((task / "traj").iterdir())
+    with pytest.raises(IpipError, match=r"task.000.000000: model_devi.out and the frames do not match"):
+        explore.require_whole(context, [task])
+
+
+def test_frames_that_lost_atoms_are_failed_ones(context, task):
+    (path,) = dumps(task)
+    path.write_text(path.read_text().replace(dump(30, TYPES), dump(30, TYPES[:2])))
+    table = np.array([[step, 0, 0, 0, 0.1, 0, 0] for step in STEPS])
+    assert explore.is_damaged(task)
+    (task / "model_devi.log").write_text(f"{explore.NOTE}: ERROR: Lost atoms\n")
+    assert not explore.is_damaged(task)
+    marked = explore.mark_unusable(task, table)
+    assert marked[:3].tolist() == table[:3].tolist()
+    assert (marked[3, 1:] > 1e9).all()
+
+
+def test_a_deviation_of_nan_is_a_failed_frame(context, task):
+    assert explore.mark_unusable(task, np.array([0, 0, 0, 0, np.nan, 0, 0]))[0, 4] > 1e9
+
+
+@pytest.mark.parametrize(
+    ("log", "rows", "code"),
+    [
+        ("ERROR: Lost atoms: original 27 current 26 (src/thermo.cpp:494)", 3, 0),
+        ("ERROR on proc 0: Non-numeric atom coords - simulation unstable", 1, 0),
+        ("ERROR: Lost atoms: original 27 current 26 (src/thermo.cpp:494)", 0, 7),
+        ("ERROR: Cannot open file x", 3, 7),
+        ("WARNING: Lost atoms: original 27 current 26", 3, 7),
+    ],
+)
+def test_only_an_md_that_blew_up_is_accepted(make_context, tmp_path, log, rows, code):
+    context = make_context()
+    context.mdata["model_devi_command"] = "bash script"
+    (tmp_path / "script").write_text(f'echo {log!r} > log.lammps; echo "$@" > arguments; exit 7')
+    (tmp_path / "model_devi.out").write_text("# step\n" + "".join(ROW.format(step) for step in range(rows)))
+    command = f"{explore.tolerant(context)['model_devi_command']} -i input.lammps -v restart 0"
+    done = subprocess.run(["/bin/bash", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    assert (explore.NOTE in done.stdout) == (code == 0)
+    assert (tmp_path / "arguments").read_text() == "-i input.lammps -v restart 0\n"
