@@ -6,7 +6,7 @@ export DP_INTRA_OP_PARALLELISM_THREADS := 1
 export DP_INTER_OP_PARALLELISM_THREADS := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: install demo clean-demo test bench
+.PHONY: install demo clean-demo test faults bench
 
 install: .venv/installed
 
@@ -27,8 +27,13 @@ test: install
 	ruff check ipip_dp tests
 	ruff format --check ipip_dp tests
 	mypy
-	pytest
+	pytest -n 2 --dist loadfile
+
+# All of tests/faults, also what takes hours; make test runs a sample.
+faults: install
+	pytest tests/faults -m "" -n 2 --dist worksteal --fault-table docs/faults.md
 
 bench: install
 	.venv/bin/python tests/benchmarks/pool.py
+	.venv/bin/python tests/benchmarks/scale.py
 	.venv/bin/python tests/benchmarks/forget.py
