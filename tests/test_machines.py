@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ from dpdispatcher import Machine, Resources
 from dpgen.arginfo import general_mdata_arginfo
 from dpgen.dispatcher.Dispatcher import make_submission
 from dpgen.remote.decide_machine import convert_mdata
+
+from ipip_dp import machine
+from tests.conftest import EXAMPLES
 
 MACHINES = sorted((Path(__file__).parents[1] / "machines").glob("*.json"))
 SECTIONS = ("train", "model_devi", "fp", "ipip_pretrain", "ipip_label")
@@ -19,13 +23,21 @@ def read(name: str) -> dict[str, Any]:
 
 
 def test_all_machines_are_here() -> None:
-    assert [path.stem for path in MACHINES] == ["local_cpu", "local_gpu", "slurm"]
+    assert [path.stem for path in MACHINES] == ["bohrium", "local_cpu", "local_gpu", "lsf", "pbs", "slurm", "ssh_slurm"]
 
 
 @pytest.mark.parametrize("path", MACHINES, ids=lambda path: path.stem)
-def test_machine_files_pass_dpgens_strict_check(path: Path) -> None:
+def test_machine_files_pass_dpgens_strict_check_and_ours(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(EXAMPLES / "mo_s_quick")  # a run folder, with the param.json that jobs take with them
     schema = general_mdata_arginfo("run_mdata", SECTIONS)
-    schema.check_value(schema.normalize_value(json.loads(path.read_text())), strict=True)
+    mdata = json.loads(path.read_text())
+    schema.check_value(schema.normalize_value(mdata), strict=True)
+    assert not list(machine.problems(mdata, with_fp=True))
+
+
+@pytest.mark.parametrize("path", MACHINES, ids=lambda path: path.stem)
+def test_machine_files_hold_no_secret(path: Path) -> None:
+    assert not re.search("password|passphrase|secret|ticket|access_key|email|phone", path.read_text())
 
 
 @pytest.mark.parametrize("section", SECTIONS)
@@ -35,13 +47,72 @@ def test_sections_make_a_submission(path: Path, section: str, tmp_path: Path, mo
     mdata = convert_mdata(json.loads(path.read_text()), list(SECTIONS))
     for schema, name in ((Machine.arginfo(), "machine"), (Resources.arginfo(), "resources")):
         schema.check_value(schema.normalize_value(mdata[section][name]), strict=True)
+    script = script_of(path.stem, section, monkeypatch)
+    assert "export OMP_NUM_THREADS=" in script
+    if path.stem in ("slurm", "ssh_slurm", "pbs", "lsf"):
+        assert "source YOUR-ENVIRONMENT/bin/activate" in script
+
+
+# What the header of a script asks for, with the machine.json of a section.
+HEADERS = {
+    "slurm": """\
+#SBATCH --nodes {number_node}
+#SBATCH --ntasks-per-node {cpu_per_node}
+#SBATCH --gres=gpu:{gpu_per_node}
+#SBATCH --partition {queue_name}
+#SBATCH --time=24:00:00
+""",
+    "pbs": """\
+#PBS -l select={number_node}:ncpus={cpu_per_node}:ngpus={gpu_per_node}
+#PBS -j oe
+#PBS -q {queue_name}
+#PBS -l walltime=24:00:00
+""",
+    "lsf": """\
+#BSUB -e %J.err
+#BSUB -o %J.out
+#BSUB -n {cpu_per_node}
+#BSUB -R 'span[ptile={cpu_per_node}]'
+#BSUB -q {queue_name}
+#BSUB -gpu 'num={gpu_per_node}:mode=shared:j_exclusive=yes'
+#BSUB -W 24:00
+""",
+}
+HEADERS["ssh_slurm"] = HEADERS["slurm"]
+
+
+@pytest.mark.parametrize("changed", [{}, {"cpu_per_node": 7, "gpu_per_node": 3, "queue_name": "long"}], ids=str)
+@pytest.mark.parametrize("section", SECTIONS)
+@pytest.mark.parametrize("name", HEADERS)
+def test_scripts_ask_for_what_machine_json_says(
+    name: str, section: str, changed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if section == "fp":  # the reference runs without a GPU
+        changed = {key: value for key, value in changed.items() if key != "gpu_per_node"}
+    resources = {**read(name)[section]["resources"], **changed}
+    wanted = HEADERS[name].format(**resources)
+    if not resources["gpu_per_node"]:
+        wanted = re.sub(":ngpus=0|.*gres=gpu:0\n|.*'num=0:.*\n", "", wanted)
+    script = script_of(name, section, monkeypatch, **changed)
+    asked = [line for line in script.splitlines() if line.startswith(("#SBATCH", "#PBS", "#BSUB"))]
+    assert asked == wanted.splitlines()
+    assert f"export DPDISPATCHER_GPU_PER_NODE={resources['gpu_per_node']}\n" in script
+    # the labels of a whole iteration or a training take the GPU, where there is one
+    assert (resources["gpu_per_node"] > 0) == (section != "fp")
+
+
+def script_of(name: str, section: str, monkeypatch: pytest.MonkeyPatch, **resources: Any) -> str:
+    """The script of the first of four jobs, or tasks of a job, of a section of a machine file."""
+    monkeypatch.setenv("BOHR_TICKET", "a ticket")  # instead of logging in
+    mdata = convert_mdata(read(name), list(SECTIONS))
+    mdata[f"{section}_resources"].update(resources)
+    if mdata[f"{section}_machine"]["context_type"] == "SSHContext":  # which would connect
+        del mdata[f"{section}_machine"]["remote_profile"]
+        mdata[f"{section}_machine"]["context_type"] = "LocalContext"
     submission = submit(mdata, section, tasks=4)
     submission.generate_jobs()
-    script = submission.machine.gen_script(submission.belonging_jobs[0])
-    assert "export OMP_NUM_THREADS=" in script
-    # the labels of a whole iteration or a training take the GPU, where there is one
-    if path.stem == "slurm":
-        assert ("--gres=gpu:1" in script) == (section != "fp")
+    return submission.machine.gen_script(submission.belonging_jobs[0])
 
 
 def submit(mdata: dict[str, Any], section: str, tasks: int, command: str = "true") -> Any:
