@@ -9,15 +9,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Sequence
 
 MEASURED = ("frames lost", "jobs repeated")
 HEAD = """# Faults, and what comes of them
 
 What happens to small but complete runs of `dpgen run` (two students, two iterations, real trainings, LAMMPS and
 reference calculations) and to their parts, and what was seen when `make faults` last wrote this table: {passed} of
-{total} tests as wanted. A finished job counts as repeated if its command runs again; an empty column was not measured.
+{total} tests as wanted, {missing} not run. A finished job counts as repeated if its command runs again; an empty
+column was not measured.
 
 | fault | wanted | seen | {measured} |
 |---|---|---|{lines}|
@@ -25,6 +28,8 @@ reference calculations) and to their parts, and what was seen when `make faults`
 # Row of the table -> outcome of each of its tests; and what they measured.
 _seen: dict[tuple[str, str], dict[str, str]] = {}
 _measured: dict[tuple[str, str], dict[str, int]] = {}
+_collected: set[str] = set()
+_run: set[str] = set()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,7 +43,17 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.user_properties.append(("fault", (what, wanted)))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    _collected.update(item.nodeid for item in session.items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: object, ids: Sequence[str]) -> None:
+    _collected.update(ids)
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    _run.add(report.nodeid)
     properties = dict(report.user_properties)
     if "fault" not in properties or (report.when != "call" and report.passed):
         return
@@ -58,6 +73,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     text = HEAD.format(
         passed=outcomes.count("passed"),
         total=len(outcomes),
+        missing=len(_collected - _run),
         measured=" | ".join(MEASURED),
         lines="|".join("---" for _ in MEASURED),
     )
