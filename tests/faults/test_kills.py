@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import random
@@ -119,7 +120,8 @@ class Struck:
 def markers(run: Run) -> set[str]:
     """What every finished step and stage leaves behind."""
     record = run.folder / "record.dpgen"
-    done = {str(path.relative_to(run.folder)) for path in run.folder.glob("iter.*/00.ipip/**/done")}
+    # glob.glob, unlike Path.glob, minds no folder that is removed meanwhile
+    done = set(glob.glob("iter.*/00.ipip/**/done", root_dir=run.folder, recursive=True))
     return done | set(record.read_text().splitlines() if record.is_file() else [])
 
 
@@ -194,11 +196,14 @@ def test_a_run_struck_in_five_ways_ends_the_same(finished, wrappers, tmp_path, r
         struck.go_on(when(run, "iter.000000/00.ipip/pretrain/*/ipip.log"), kill_alone),
         struck.go_on(when(run, "iter.000000/00.train/000/train.log"), interrupt),
         struck.go_on(at_every_marker(run, markers(run)), kill_all),
-        struck.go_on(after(instants.pop()), terminate_all),
-        struck.go_on(after(instants.pop()), kill_all),
     ]
     assert not any(ended)
-    assert struck.go_on(after(float("inf")), kill_all)
+    strikes = [
+        (after(instants.pop()), terminate_all),
+        (after(instants.pop()), kill_all),
+        (after(float("inf")), kill_all),
+    ]
+    assert any(struck.go_on(*strike) for strike in strikes)  # it may end before a random instant
     require_same(struck, finished, record_property)
 
 
