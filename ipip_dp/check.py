@@ -68,7 +68,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found and not key.startswith("_"):  # a comment
-            raise ValueError(f"key {schema.shown(key)} stands twice in one object; remove one")
+            raise ValueError(f"key {shown(key)} stands twice in one object; remove one")
         found[key] = value
     return found
 

@@ -155,10 +155,15 @@ def _check_array(path: Path, columns: int) -> int:
     return n_frames
 
 
+def have_volume(cells: np.ndarray) -> np.ndarray:
+    """Which of some cells, shape (n_frames, 3, 3), in Angstrom, have a volume."""
+    return np.abs(np.linalg.det(cells)) > SMALLEST_VOLUME
+
+
 def _check_cells(path: Path) -> None:
-    flat = np.abs(np.linalg.det(_load(path).reshape(-1, 3, 3))) < SMALLEST_VOLUME
-    if flat.any():
-        raise IpipError(f"{path}: the cell of frame {flat.argmax()} (counted from 0) has no volume")
+    solid = np.concatenate([have_volume(block.reshape(-1, 3, 3)) for block in _blocks(path)] or [np.ones(0, bool)])
+    if not solid.all():
+        raise IpipError(f"{path}: the cell of frame {solid.argmin()} (counted from 0) has no volume")
 
 
 def frame_digests(system: Path) -> list[bytes]:

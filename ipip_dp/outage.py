@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ipip_dp import schema
 from ipip_dp.errors import IpipError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _patient(submission: Submission, function: Callable[[], None]) -> Callable[[
                 # A RuntimeError is what a command of the queue said, which may never have worked.
                 if not submitted or isinstance(error, RuntimeError) and not succeeded:
                     raise
-                reason = " ".join(str(error).split()) or type(error).__name__
+                reason = schema.one_line(str(error)) or type(error).__name__
                 if time.monotonic() > end:
                     raise IpipError(
                         f"{submission.work_base}: no answer from the queue for {PATIENCE / 60:.0f} minutes: {reason}; "

@@ -21,8 +21,6 @@ from ipip_dp.steps.seed import start_structures
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import dpdata
-
     from ipip_dp.params import Params
 
 
@@ -69,7 +67,8 @@ def check_structures(jdata: dict[str, Any], elements: dict[Path, list[str]]) -> 
     for path in sorted({path for _, path in start_structures(jdata)}):
         try:
             system = dpdata.System(str(path), fmt=fmt)
-            usable = len(system) == 1 and np.isfinite(system["coords"]).all() and _has_volume(system)
+            solid = system.nopbc or data.have_volume(system["cells"]).all()
+            usable = len(system) == 1 and np.isfinite(system["coords"]).all() and solid
             elements[path] = system["atom_names"]
         except Exception as error:  # whatever dpdata's parsers raise on a broken file
             yield f"sys_configs: {path} cannot be read as {fmt} ({type(error).__name__}: {error})"
@@ -80,10 +79,6 @@ def check_structures(jdata: dict[str, Any], elements: dict[Path, list[str]]) -> 
             yield f"sys_configs: {path} has {', '.join(strange)}, which is no element"
         if unknown := sorted(set(elements[path]) - set(jdata["type_map"])):
             yield f"sys_configs: {path} has {', '.join(unknown)}, which type_map {shown(jdata['type_map'])} lacks"
-
-
-def _has_volume(system: dpdata.System) -> bool:
-    return system.nopbc or bool((np.abs(np.linalg.det(system["cells"])) > data.SMALLEST_VOLUME).all())
 
 
 def check_labeler(key: str, labeler: dict[str, Any], here: bool, elements: dict[Path, list[str]]) -> Iterator[str]:
