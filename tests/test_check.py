@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import dpdispatcher as dpdispatcher  # opens its log in the working directory: now, not during a test
 import numpy as np
 import pytest
 
