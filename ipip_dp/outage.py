@@ -83,7 +83,8 @@ def connections() -> Iterator[None]:
     from paramiko import SSHException
 
     session, context = ssh_context.SSHSession, ssh_context.SSHContext
-    connect, call, sha256 = session.__init__, context.block_call, ssh_context.get_sha256
+    connect, reconnect = session.__init__, session._setup_ssh
+    call, sha256 = context.block_call, ssh_context.get_sha256
 
     @functools.wraps(connect)
     def named_connect(self: Any, hostname: str, username: str, *arguments: Any, **options: Any) -> None:
@@ -92,6 +93,14 @@ def connections() -> Iterator[None]:
         except (OSError, EOFError, RuntimeError, SSHException) as error:
             where = f"{username}@{hostname}, port {options.get('port', 22)}"
             raise IpipError(f"no SSH connection to {where}: {error}; see remote_profile in machine.json") from error
+
+    @functools.wraps(reconnect)
+    def connection_or_error(self: Any) -> None:
+        try:
+            reconnect(self)
+        except (AssertionError, RuntimeError) as error:
+            # dpdispatcher's, when the connection breaks while it is made: not an answer of the queue.
+            raise ConnectionError(str(error) or "the SSH connection broke while it was made") from error
 
     @functools.wraps(call)
     def whole_call(self: Any, command: str) -> Any:
@@ -105,10 +114,12 @@ def connections() -> Iterator[None]:
         # Files that have not changed are not sent again; a folder, at which dpdispatcher fails, is.
         return "0" * 64 if os.path.isdir(path) else sha256(path)
 
-    session.__init__, context.block_call, ssh_context.get_sha256 = named_connect, whole_call, sha256_of_files
+    session.__init__, session._setup_ssh = named_connect, connection_or_error
+    context.block_call, ssh_context.get_sha256 = whole_call, sha256_of_files
     try:
         yield
     except (SSHException, ConnectionError, TimeoutError) as error:
         raise IpipError(f"{error}; jobs go on, and so does the run if you start it again") from error
     finally:
-        session.__init__, context.block_call, ssh_context.get_sha256 = connect, call, sha256
+        session.__init__, session._setup_ssh = connect, reconnect
+        context.block_call, ssh_context.get_sha256 = call, sha256

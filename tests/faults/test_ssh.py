@@ -61,8 +61,8 @@ def machine(server: Server, run_folder: Path, **profile: Any) -> dict[str, Any]:
     }
 
 
-def submit(machine: dict[str, Any], run_folder: Path, script: str) -> None:
-    with dispatch.submissions(0.5):
+def submit(machine: dict[str, Any], run_folder: Path, script: str, check_interval: float = 0.5) -> None:
+    with dispatch.submissions(check_interval):
         dispatch.submit(
             machine,
             "ipip_label",
@@ -137,6 +137,27 @@ def test_jobs_outlive_the_connection(server, run_folder, monkeypatch, record_pro
     record_property("jobs repeated", len(count.read_text().split()) - 2)
     assert count.read_text() == "x\nx\n"
     assert (run_folder / "work/two/labels/result").read_text() == "0 1\nframes of two\n"
+
+
+@pytest.mark.fault("an SSH server lets nobody in when it is first asked", "it is asked again")
+def test_the_first_question_after_the_submission_is_refused(server, run_folder, monkeypatch, caplog):
+    monkeypatch.setattr(outage, "PAUSE", 1.0)
+    count = run_folder.parent / "count"
+
+    def lock_out() -> None:
+        wait_for_jobs(run_folder, count)
+        key = server.folder / "user_key.pub"
+        key.rename(server.folder / "away")
+        server.disconnect()
+        time.sleep(6)
+        (server.folder / "away").rename(key)
+
+    thread = threading.Thread(target=lock_out)
+    thread.start()
+    submit(machine(server, run_folder), run_folder, f"echo x >> {count}; sleep 10; {LABEL}", check_interval=3)
+    thread.join()
+    assert "asking again: Authentication failed" in caplog.text
+    assert count.read_text() == "x\nx\n"
 
 
 @pytest.mark.full
