@@ -6,7 +6,7 @@ export DP_INTRA_OP_PARALLELISM_THREADS := 1
 export DP_INTER_OP_PARALLELISM_THREADS := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: install demo clean-demo test faults bench
+.PHONY: install demo clean-demo test faults bench bench-mo-s-o
 
 install: .venv/installed
 
@@ -37,3 +37,7 @@ bench: install
 	.venv/bin/python tests/benchmarks/pool.py
 	.venv/bin/python tests/benchmarks/scale.py
 	.venv/bin/python tests/benchmarks/forget.py
+
+# IPIP against its alternatives: ARGS=--quick takes 20 minutes, ARGS=--full hours; it goes on where it stopped.
+bench-mo-s-o: install
+	.venv/bin/python tests/benchmarks/mo_s_o/study.py study $(ARGS)

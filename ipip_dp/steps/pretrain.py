@@ -56,7 +56,7 @@ def training_input(context: Context, member: int, systems: Sequence[str]) -> dic
     batch_size = training.get("training_data", {}).get("batch_size", "auto")
     training["training_data"] = {
         "systems": list(systems),
-        "batch_size": batch_size if isinstance(batch_size, str) else "auto",
+        "batch_size": "auto" if isinstance(batch_size, list) else batch_size,  # a list is for other systems
     }
     training["numb_steps"] = settings.numb_steps
     # DeePMD-kit 3.2 saves only where it also displays (deepmd/tf/train/trainer.py), the last step included.

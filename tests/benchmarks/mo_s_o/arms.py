@@ -1,0 +1,171 @@
+"""The arms of the study: what each changes in param.json, and which arm's work it starts from.
+
+One factor at a time around ``IPIP``, at 240 reference labels; the arms that answer the user's
+question (scratch, one round, IPIP) also at 60 and 500.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+FINETUNE = "default_training_param.training.numb_steps"
+PRETRAIN = "ipip.pretrain.numb_steps"
+FORGET = "ipip.forget"
+RELABEL = "ipip.relabel"
+
+
+@dataclass(frozen=True)
+class Size:
+    """How long everything takes: ``pretrain`` and ``finetune`` are training steps."""
+
+    name: str
+    labels: tuple[int, ...]
+    pretrain: int
+    finetune: int
+    exploration: int
+
+
+SIZES = {
+    "quick": Size("quick", labels=(60,), pretrain=3000, finetune=1500, exploration=300),
+    "full": Size("full", labels=(60, 240, 500), pretrain=12000, finetune=6000, exploration=1000),
+}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of spending labels and training steps.
+
+    Attributes
+    ----------
+    name : str
+        Folder of the arm, and its row in results.csv.
+    group : str
+        The question it belongs to, a panel of the figure.
+    labels : int
+        Reference-labelled training frames.
+    changes : dict
+        Key path in param.json -> value.
+    rounds : int
+        Iterations of pretraining and fine-tuning; 0 for DP-GEN without IPIP.
+    after : str, optional
+        Name of the arm whose ``stage`` this one shares, because everything up to it is the same.
+    stage : str
+        How far: iteration 0 to the end of its ``pretrain`` step, of ``train`` (fine-tuned and
+        evaluated), or the whole ``iteration``.
+    seed : int
+        ``ipip.seed``.
+    """
+
+    name: str
+    group: str
+    labels: int
+    changes: dict[str, Any] = field(default_factory=dict)
+    rounds: int = 1
+    after: str | None = None
+    stage: str = "iteration"
+    seed: int = 1
+
+
+def arms(size: Size) -> list[Arm]:
+    """Every arm of one size, an arm after those it starts from."""
+    middle = size.labels[len(size.labels) // 2]
+    result: list[Arm] = []
+    for labels in size.labels:
+        result += _question(labels, seed=1, after=None if labels == size.labels[0] else f"once-{size.labels[0]}")
+    result += _equal_compute(size, middle, seed=1)
+    if size.name == "quick":
+        return result
+    for seed in (2, 3):
+        result += _question(middle, seed=seed, after=None)
+        result += _equal_compute(size, middle, seed=seed)
+    return result + _forgetting(middle) + _data(middle) + _students(middle) + _convergence(size, middle)
+
+
+def _question(labels: int, seed: int, after: str | None) -> list[Arm]:
+    """The arms that answer: how much better, for the same labels?"""
+    end = _end(labels, seed)
+    return [
+        Arm(f"scratch-{end}", "labels", labels, rounds=0, seed=seed),
+        Arm(f"once-{end}", "labels", labels, after=after, stage="pretrain", seed=seed),
+        Arm(f"ipip-{end}", "labels", labels, rounds=2, after=f"once-{end}", stage="train", seed=seed),
+    ]
+
+
+def _end(labels: int, seed: int) -> str:
+    return f"{labels}-seed{seed}" if seed > 1 else f"{labels}"
+
+
+def _equal_compute(size: Size, labels: int, seed: int) -> list[Arm]:
+    """As many training steps as two rounds of IPIP: on the teacher's labels alone, and without them."""
+    end = _end(labels, seed)
+    longer = {PRETRAIN: 2 * size.pretrain + size.finetune}
+    scratch = {FINETUNE: 2 * (size.pretrain + size.finetune)}
+    return [
+        Arm(f"pretraining-only-{end}", "equal compute", labels, longer, seed=seed),
+        Arm(f"finetuning-only-{end}", "equal compute", labels, scratch, rounds=0, seed=seed),
+    ]
+
+
+def _forgetting(labels: int) -> list[Arm]:
+    methods: dict[str, dict[str, Any]] = {
+        "none": {f"{FORGET}.method": "none"},
+        "last-layers": {f"{FORGET}.scope": "layer_2,final_layer"},
+        "reinit": {},
+    }
+    for shrink in (0.3, 0.5, 0.8):
+        methods[f"shrink{shrink}"] = {f"{FORGET}.method": "shrink_perturb", f"{FORGET}.shrink": shrink}
+    result = []
+    for name, changes in methods.items():
+        if name != "reinit":  # that one is ipip-LABELS
+            result.append(Arm(f"{name}-at-pretrain-{labels}", "forgetting", labels, changes, 2, f"ipip-{labels}"))
+        if name != "none":
+            after = f"{name}-at-finetune-{labels}"
+            at = {**changes, f"{FORGET}.at": "finetune"}
+            result.append(Arm(after, "forgetting", labels, at, 2, f"once-{labels}", "pretrain"))
+            both = {**changes, f"{FORGET}.at": "both"}
+            result.append(Arm(f"{name}-at-both-{labels}", "forgetting", labels, both, 2, after))
+    return result
+
+
+def _data(labels: int) -> list[Arm]:
+    """What the second round's pool is made of."""
+    changes: dict[str, dict[str, Any]] = {
+        "retention0": {"ipip.pool.retention": 0},
+        "retention0.5": {"ipip.pool.retention": 0.5},
+        "teacher-labels-only": {f"{RELABEL}.max_in_domain": 0},
+        "student-labels-only": {f"{RELABEL}.max_candidates": 0},
+        "no-new-frames": {f"{RELABEL}.max_in_domain": 0, f"{RELABEL}.max_candidates": 0},
+    }
+    return [
+        Arm(f"{name}-{labels}", "pool", labels, change, 2, f"once-{labels}", "train")
+        for name, change in changes.items()
+    ]
+
+
+def _students(labels: int) -> list[Arm]:
+    shared = {"numb_models": 4, "ipip.pretrain.numb_models": 1, f"{FORGET}.at": "both"}
+    return [
+        Arm(f"four-students-{labels}", "students", labels, {"numb_models": 4}, rounds=2),
+        Arm(f"one-pretraining-four-students-{labels}", "students", labels, shared, rounds=2),
+    ]
+
+
+def _convergence(size: Size, labels: int) -> list[Arm]:
+    """Error against training steps: of pretraining, of fine-tuning, and without pretraining."""
+    return [
+        *(Arm(f"pretrain{n}x-{labels}", "steps", labels, {PRETRAIN: n * size.pretrain}) for n in (0.5, 4)),
+        *(
+            Arm(
+                f"finetune{n}x-{labels}",
+                "steps",
+                labels,
+                {FINETUNE: n * size.finetune},
+                1,
+                f"once-{labels}",
+                "pretrain",
+            )
+            for n in (2, 4)
+        ),
+        *(Arm(f"scratch{n}x-{labels}", "steps", labels, {FINETUNE: n * size.finetune}, 0) for n in (2, 4, 14)),
+    ]

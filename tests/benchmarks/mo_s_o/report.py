@@ -1,0 +1,161 @@
+"""One page of plots and one table from results.csv."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ipip_dp import workdir
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+
+ERRORS = ("held_out_ensemble", "paper_ensemble")
+ERROR = ERRORS[0]
+KINDS = {"scratch": "DP-GEN without IPIP", "once": "pretrained once", "ipip": "IPIP, two rounds"}
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The rows of results.csv, numbers as numbers."""
+    with path.open() as file:
+        return [
+            {key: value if key in ("name", "group") else float(value) for key, value in row.items()}
+            for row in csv.DictReader(file)
+        ]
+
+
+def last_rounds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The last iteration of every arm."""
+    return list({row["name"]: row for row in rows}.values())
+
+
+def labels_panel(axes: Axes, rows: list[dict[str, Any]], teacher: float) -> None:
+    """Error against the number of labels, seeds as points."""
+    axes.axhline(teacher, color="tab:gray", ls="--", label="teacher (CHGNet)")
+    for kind, text in KINDS.items():
+        by_labels = defaultdict(list)
+        for row in rows:
+            if row["group"] == "labels" and row["name"].startswith(f"{kind}-"):
+                by_labels[row["labels"]].append(row[ERROR])
+        numbers = sorted(by_labels)
+        (line,) = axes.plot(numbers, [np.mean(by_labels[n]) for n in numbers], "-", label=text)
+        axes.plot(
+            [n for n in numbers for _ in by_labels[n]],
+            [e for n in numbers for e in by_labels[n]],
+            "o",
+            color=line.get_color(),
+        )
+    axes.set_xscale("log")
+    axes.minorticks_off()
+    axes.set_xticks(sorted({row["labels"] for row in rows if row["labels"]}))
+    axes.xaxis.set_major_formatter("{x:.0f}")
+    axes.set_xlabel("reference labels")
+    axes.set_title("how much better, for the same labels?")
+    axes.legend(frameon=False, fontsize=8)
+
+
+def bars_panel(axes: Axes, rows: list[dict[str, Any]], group: str, title: str, beside: str | None) -> None:
+    """The arms of one group, beside IPIP with the same labels."""
+    chosen = [row for row in rows if row["group"] == group or row["name"] == beside]
+    names = [row["name"].rsplit("-", 1)[0] for row in chosen]
+    colors = ["tab:green" if row["name"] == beside else "tab:blue" for row in chosen]
+    bars = axes.barh(names, [row[ERROR] for row in chosen], color=colors)
+    axes.bar_label(bars, fmt="%.3f", padding=2, fontsize=8)
+    axes.margins(x=0.15)
+    axes.invert_yaxis()
+    axes.tick_params(axis="y", labelsize=8)
+    axes.set_title(title)
+
+
+def steps_panel(axes: Axes, rows: list[dict[str, Any]], labels: float) -> None:
+    """Error against all training steps of a student."""
+    families = {"scratch": [], "more pretraining": [], "more fine-tuning": [], "IPIP": []}
+    for row in rows:
+        if row["labels"] != labels or row["seed"] != 1:
+            continue
+        point = (row["pretraining_steps"] + row["finetuning_steps"], row[ERROR])
+        name = row["name"]
+        if name.startswith(("scratch", "finetuning-only")):
+            families["scratch"].append(point)
+        elif name.startswith(("pretrain", "once")):
+            families["more pretraining"].append(point)
+        if name.startswith(("finetune", "once")) and not name.startswith("finetuning-only"):
+            families["more fine-tuning"].append(point)
+        elif name == f"ipip-{labels:.0f}":
+            families["IPIP"].append(point)
+    for name, points in families.items():
+        if points:
+            axes.plot(*zip(*sorted(points), strict=True), "o-", label=name)
+    axes.set_xscale("log")
+    axes.set_xlabel("training steps of one student")
+    axes.set_title(f"error against training steps ({labels:.0f} labels)")
+    axes.legend(frameon=False, fontsize=8)
+
+
+def picture(rows: list[dict[str, Any]], path: Path) -> None:
+    """Draw the page."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    last = last_rounds(rows)
+    teacher = next(row[ERROR] for row in last if row["name"] == "teacher")
+    numbers = sorted({row["labels"] for row in last if row["labels"]})
+    middle = numbers[len(numbers) // 2]
+    beside = f"ipip-{middle:.0f}"
+    figure, grid = plt.subplots(2, 3, figsize=(15, 8), layout="constrained")
+    labels_panel(grid[0, 0], last, teacher)
+    steps_panel(grid[0, 1], rows, middle)
+    bars_panel(grid[0, 2], last, "equal compute", f"equal training steps ({middle:.0f} labels)", beside)
+    bars_panel(grid[1, 0], last, "forgetting", "which forgetting, and when", beside)
+    bars_panel(grid[1, 1], last, "pool", "what the second round trains on", beside)
+    bars_panel(grid[1, 2], last, "students", "how many students", beside)
+    for axes in grid.flat:
+        axes.spines[["top", "right"]].set_visible(False)
+    grid[0, 0].set_ylabel("held-out force RMSE (eV/Å)")
+    grid[0, 1].set_ylabel("held-out force RMSE (eV/Å)")
+    for axes in grid.flat[2:]:
+        axes.set_xlabel("held-out force RMSE (eV/Å)")
+    temporary = path.with_name(f".{path.name}")
+    figure.savefig(temporary, dpi=110)
+    os.replace(temporary, path)
+    plt.close(figure)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The results in Markdown; students: their mean error, with the spread between them."""
+    teacher = next(row for row in rows if row["name"] == "teacher")
+    lines = [
+        "| arm | labels | iteration | steps: pretraining + fine-tuning | held-out: student | held-out: ensemble "
+        "| below teacher | paper's structure: ensemble | below teacher |",
+        "|" + "---|" * 9,
+    ]
+    for row in rows:
+        held_out, paper = (f"{1 - row[error] / teacher[error]:.0%}" for error in ERRORS)
+        cells = [
+            row["name"],
+            f"{row['labels']:.0f}",
+            f"{row['iteration']:.0f}",
+            f"{row['pretraining_steps']:,.0f} + {row['finetuning_steps']:,.0f}",
+            f"{row['held_out_student']:.3f} ± {row['held_out_spread'] / 2:.3f}",
+            f"{row['held_out_ensemble']:.3f}",
+            held_out,
+            f"{row['paper_ensemble']:.3f}",
+            paper,
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def write(root: Path) -> None:
+    """Write study.png and study.md beside results.csv."""
+    rows = read(root / "results.csv")
+    picture(rows, root / "study.png")
+    workdir.write_text(root / "study.md", "Force RMSE in eV/Å.\n\n" + table(rows))

@@ -1,0 +1,220 @@
+"""MD that holds: long trajectories of a model from the six structures.
+
+    python tests/benchmarks/mo_s_o/stability.py MODEL FOLDER
+
+NVT for 20 ps at 300, 1000 and 2000 K: mean temperature, lost atoms, smallest distance. NVE for
+10 ps from the end of the one at 1000 K: drift of the total energy. Radial distribution functions
+at 1000 K beside the teacher's (4 ps) and, for one structure, the reference's (1 ps). Finished
+trajectories are kept. Writes stability.csv, stability.md and rdf.png in FOLDER.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import dpdata
+import numpy as np
+from lammps import TYPE_MAP, md, structure, thermo
+
+from ipip_dp import workdir
+from ipip_dp.selection import shortest_distance
+
+EXAMPLE = Path(__file__).parents[3] / "examples/mo_s_o"
+TEMPERATURES = (300, 1000, 2000)  # K
+RDF_TEMPERATURE = 1000  # K
+RDF_STEPS = {"teacher": 2000, "reference": 500}  # of 2 fs
+RDF_REFERENCE = "mo3o9_s2"  # the reference takes half a second per step
+BINS = np.linspace(0, 4.7, 95)  # Angstrom; up to half of the smallest box
+TIMESTEP = 0.001  # ps; 0.5 fs at 2000 K, where molecules of oxygen vibrate and collide fast
+DUMP = "dump 1 all custom {every} traj id type x y z\ndump_modify 1 sort id\n"
+NVT = """timestep {timestep}
+velocity all create {temperature} 1 mom yes rot yes
+fix 1 all nvt temp {temperature} {temperature} 0.1
+thermo 100
+thermo_style custom step temp etotal atoms
+"""
+NVE = """unfix 1
+fix 1 all nve
+timestep {timestep}
+reset_timestep 0
+thermo 100
+run {steps}
+"""
+
+
+def trajectory(folder: Path, model: Path, path: Path, temperature: int, ps: float, then_nve: float = 0) -> None:
+    """NVT, and NVE after it, from one structure, unless finished."""
+    if folder.is_dir():
+        return
+    timestep = TIMESTEP / 2 if temperature >= 2000 else TIMESTEP
+    commands = NVT.format(timestep=timestep, temperature=temperature) + DUMP.format(every=round(0.05 / timestep))
+    commands += f"run {round(ps / timestep)}\n"
+    if then_nve:
+        commands += NVE.format(timestep=timestep / 2, steps=round(2 * then_nve / timestep))
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    md(temporary, structure(path), model, commands)
+    temporary.rename(folder)
+
+
+def smallest_distance(frames: dpdata.System) -> float:
+    """The smallest distance of any two atoms in any frame, in Angstrom."""
+    return min(
+        shortest_distance(coords, cell, cutoff=3.0)
+        for coords, cell in zip(frames["coords"], frames["cells"], strict=True)
+    )
+
+
+def drift(log: str, n_atoms: int) -> float:
+    """Slope of the total energy in the last run of a log, in meV/atom/ps."""
+    names, rows = thermo(log)
+    table = np.array(rows)
+    time = table[:, names.index("Step")] * TIMESTEP / 2
+    return 1000 * float(np.polyfit(time, table[:, names.index("TotEng")], 1)[0]) / n_atoms
+
+
+def check(folder: Path, path: Path, temperature: int) -> dict[str, object]:
+    """What one NVT trajectory shows."""
+    logs = (folder / "log.lammps").read_text()
+    first = logs[: logs.index("Loop time") + 20]
+    names, rows = thermo(first)
+    table = np.array(rows)
+    frames = dpdata.System(str(folder / "traj"), fmt="lammps/dump", type_map=TYPE_MAP)
+    n_atoms = structure(path).get_natoms()
+    return {
+        "structure": path.stem,
+        "temperature (K)": temperature,
+        "mean temperature (K)": round(float(table[len(table) // 5 :, names.index("Temp")].mean()), 1),
+        "lost atoms": int(n_atoms - table[:, names.index("Atoms")].min()),
+        "smallest distance (A)": round(smallest_distance(frames), 3),
+        "NVE drift (meV/atom/ps)": round(drift(logs, n_atoms), 4) if temperature == 1000 else "",
+    }
+
+
+def rdf(frames: dpdata.System, bins: np.ndarray) -> dict[str, np.ndarray]:
+    """Radial distribution functions of all pairs of elements; distances in Angstrom."""
+    from ase.geometry import get_distances
+
+    result: dict[str, np.ndarray] = {}
+    types = np.asarray(frames["atom_types"])
+    shells = 4 / 3 * np.pi * np.diff(bins**3)
+    for coords, cell in zip(frames["coords"], frames["cells"], strict=True):
+        _, distances = get_distances(coords, cell=cell, pbc=True)
+        density = 1 / abs(np.linalg.det(cell))
+        for a in range(len(TYPE_MAP)):
+            for b in range(a, len(TYPE_MAP)):
+                block = distances[np.ix_(types == a, types == b)]
+                pairs = (types == a).sum() * (types == b).sum()
+                if not pairs:
+                    continue
+                counts = np.histogram(block[block > 1e-6], bins)[0]
+                name = f"{TYPE_MAP[a]}-{TYPE_MAP[b]}"
+                result[name] = result.get(name, 0) + counts / (pairs * density * shells) / len(frames["coords"])
+    return result
+
+
+def labeler_md(folder: Path, path: Path, name: str) -> None:
+    """MD at ``RDF_TEMPERATURE`` with the teacher or the reference, unless finished."""
+    param = json.loads((EXAMPLE / "param.json").read_text())
+    settings = {
+        "labeler": param["ipip"][name],
+        "type_map": TYPE_MAP,
+        "format": "vasp/poscar",
+        "temperatures": [RDF_TEMPERATURE],
+        "timestep": 2.0,
+        "friction": 0.01,
+        "nsteps": RDF_STEPS[name],
+        "interval": 10,
+        "seed": 1,
+        "min_distance": 0.5,
+        "max_force": 100.0,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    workdir.write_task(folder / "md.json", settings)
+    command = ["ipip", "md", str(path), "labels", "--settings", "md.json"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
+def after_equilibration(frames: dpdata.System) -> dpdata.System:
+    """A trajectory without its first quarter."""
+    return frames[len(frames) // 4 :]
+
+
+def picture(starts: list[Path], folder: Path) -> None:
+    """Draw the radial distribution functions of the student, the teacher and the reference."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, grid = plt.subplots(2, 3, figsize=(14, 7), layout="constrained", sharex=True)
+    middle = (BINS[1:] + BINS[:-1]) / 2
+    styles = {"student": "-", "teacher": "--", "reference": ":"}
+    for axes, path in zip(grid.flat, starts, strict=True):
+        student = folder / f"{path.stem}.{RDF_TEMPERATURE}K"
+        frames = {"student": dpdata.System(str(student / "traj"), fmt="lammps/dump", type_map=TYPE_MAP)}
+        for name in RDF_STEPS:
+            labels = sorted((folder / f"{path.stem}.{name}").rglob("type.raw"))
+            if labels:
+                frames[name] = dpdata.LabeledSystem(str(labels[0].parent), fmt="deepmd/npy", type_map=TYPE_MAP)
+        for name, system in frames.items():
+            for number, (pair, values) in enumerate(sorted(rdf(after_equilibration(system), BINS).items())):
+                label = pair if name == "student" else None
+                axes.plot(middle, values, styles[name], color=f"C{number}", label=label)
+        axes.set_title(f"{path.stem}: " + ", ".join(f"{name} {styles[name]}" for name in frames), fontsize=9)
+        axes.legend(frameon=False, fontsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in grid[1]:
+        axes.set_xlabel("distance (Å)")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("g(r)")
+    figure.savefig(folder / "rdf.png", dpi=110)
+    plt.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--ps", type=float, default=20, help="length of each NVT trajectory")
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    starts = sorted((EXAMPLE / "structures").glob("*.vasp"))
+    jobs = [
+        (path, temperature, arguments.folder / f"{path.stem}.{temperature}K")
+        for path in starts
+        for temperature in TEMPERATURES
+    ]
+    with ThreadPoolExecutor(2) as workers:
+        tasks = [
+            workers.submit(
+                trajectory, folder, arguments.model, path, temperature, arguments.ps, 10 if temperature == 1000 else 0
+            )
+            for path, temperature, folder in jobs
+        ]
+        for path in starts:
+            for name in RDF_STEPS:
+                if name == "teacher" or path.stem == RDF_REFERENCE:
+                    tasks.append(workers.submit(labeler_md, arguments.folder / f"{path.stem}.{name}", path, name))
+    for task in tasks:
+        task.result()
+    rows = [check(folder, path, temperature) for path, temperature, folder in jobs]
+    with (arguments.folder / "stability.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
+    lines += ["| " + " | ".join(str(value) for value in row.values()) + " |" for row in rows]
+    workdir.write_text(arguments.folder / "stability.md", "\n".join(lines) + "\n")
+    print("\n".join(lines))
+    picture(starts, arguments.folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,239 @@
+"""IPIP against its alternatives on Mo-S-O: every arm is a param.json that ``dpgen run`` runs.
+
+    python tests/benchmarks/mo_s_o/study.py FOLDER --quick | --full [--only ARM ...]
+
+Each arm has its folder; finished arms are kept, an interrupted one goes on. Arms that begin alike
+share their beginning: its finished steps are copied from the arm that made them. Two students
+train at a time. Results: results.csv (one row per arm and iteration), study.png, study.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import dpdata
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+import report
+from arms import FINETUNE, PRETRAIN, SIZES, Arm, Size, arms
+
+from ipip_dp import check, diversity, predict, workdir
+from ipip_dp.params import Params
+from ipip_dp.steps import Context, pretrain
+from ipip_dp.steps.evaluate import compare
+
+REPOSITORY = Path(__file__).parents[3]
+EXAMPLE = REPOSITORY / "examples/mo_s_o"
+DATA = Path(__file__).with_name("data.tar.xz")
+TYPE_MAP = ["Mo", "S", "O"]
+TESTS = ("validation", "held_out", "paper")
+DPGEN = ("dpgen", "run", "param.json", "machine.json")
+# Folders of iteration 0 that exist at the end of each stage, and DP-GEN's record of it.
+STAGES = {
+    "pretrain": (["00.ipip/pretrain"], 0),
+    "train": (["00.ipip/pretrain", "00.ipip/forgotten", "00.ipip/evaluate", "00.train"], 3),
+    "iteration": (["00.ipip", "00.train", "01.model_devi", "02.fp"], 9),
+}
+
+
+def parameters(arm: Arm, size: Size) -> dict[str, Any]:
+    """The arm's param.json."""
+    param = json.loads((EXAMPLE / "param.json").read_text())
+    param["init_data_sys"] = [f"train-{arm.labels}"]
+    # D stays fixed, so that arms have equally many reference labels: only the pool changes between rounds.
+    param.update(fp_task_max=0, dp_compress=False)
+    ipip = param["ipip"]
+    ipip.update(seed=arm.seed, held_out=["validation"], stop={"patience": 100}, check_interval=0.5)
+    del ipip["init"]
+    job = {**param["model_devi_jobs"][0], "temps": [1000, 2000], "nsteps": size.exploration}
+    param["model_devi_jobs"] = [job] * max(0, arm.rounds - 1)
+    for path, value in {PRETRAIN: size.pretrain, FINETUNE: size.finetune, **arm.changes}.items():
+        *parents, last = path.split(".")
+        section = param
+        for key in parents:
+            section = section.setdefault(key, {})
+        section[last] = int(value) if path in (PRETRAIN, FINETUNE) else value
+    if arm.rounds == 0:
+        del param["ipip"]
+    return param
+
+
+def context(folder: Path) -> Context:
+    """What the steps of a run in this folder see."""
+    jdata, mdata = check.load_input(folder / "param.json", folder / "machine.json")
+    jdata = check.normalized(jdata, "param.json")
+    return Context(workdir.Iteration(0), Params.from_jdata(jdata), jdata, mdata)
+
+
+def pretraining_inputs(folder: Path) -> list[dict[str, Any]]:
+    """What the students of iteration 0 pretrain from."""
+    run = context(folder)
+    return [pretrain.training_input(run, member, ["pool"]) for member in run.pretrained_students]
+
+
+def unpack(root: Path, labels: list[int]) -> None:
+    """The data, and a diverse part of the training frames for each number of labels."""
+    if not (root / "data").is_dir():
+        temporary = workdir.fresh(root / ".data.tmp")
+        with tarfile.open(DATA) as archive:
+            archive.extractall(temporary, filter="data")
+        temporary.rename(root / "data")
+    for number in labels:
+        target = root / "data" / f"train-{number}"
+        if target.is_dir():
+            continue
+        temporary = workdir.fresh(root / "data" / f".train-{number}.tmp")
+        systems = sorted((root / "data/train").iterdir())
+        for i, path in enumerate(systems):
+            system = dpdata.LabeledSystem(str(path), fmt="deepmd/npy", type_map=TYPE_MAP)
+            share = number // len(systems) + (i < number % len(systems))
+            chosen = diversity.farthest_points(diversity.radial_features(system.data), min(share, len(system)), 1)
+            part = system.sub_system(np.sort(chosen))
+            part.to("deepmd/npy", str(temporary / path.name), set_size=len(part))
+        temporary.rename(target)
+
+
+def prepare(root: Path, arm: Arm, size: Size) -> Path:
+    """The arm's folder, with the shared beginning if it has one."""
+    folder = root / arm.name
+    if folder.is_dir():
+        return folder
+    temporary = workdir.fresh(root / f".{arm.name}.tmp")
+    workdir.write_json(temporary / "param.json", parameters(arm, size))
+    shutil.copy(EXAMPLE / "machine.json", temporary)
+    for name in (f"train-{arm.labels}", "validation"):
+        workdir.link(root / "data" / name, temporary / name)
+    workdir.link(EXAMPLE / "structures", temporary / "structures")
+    if arm.rounds:
+        first = temporary / workdir.Iteration(0).root
+        (first / "00.ipip/seed").mkdir(parents=True)
+        workdir.mark_done(first / "00.ipip/seed")  # the teacher's MD is part of the data
+        if arm.after:
+            share(root / arm.after, temporary, arm.stage)
+        if not (first / "00.ipip/pool").exists():
+            shutil.copytree(root / "data/pool", first / "00.ipip/pool")
+    temporary.rename(folder)
+    return folder
+
+
+def share(source: Path, target: Path, stage: str) -> None:
+    """Copy the finished steps of another arm's iteration 0."""
+    if pretraining_inputs(source) != pretraining_inputs(target):
+        raise SystemExit(f"{target.name} does not pretrain as {source.name} does, so it cannot start from there")
+    folders, records = STAGES[stage]
+    first = workdir.Iteration(0).root
+    for name in folders:
+        shutil.copytree(source / first / name, target / first / name, symlinks=True, dirs_exist_ok=True)
+    for name in (workdir.Iteration(0).stop, workdir.STARTED, workdir.RECORD_COPY):  # the run's own
+        (target / name).unlink(missing_ok=True)
+    if stage == "iteration":
+        shutil.copytree(source / "iter.000001/00.ipip/pool", target / "iter.000001/00.ipip/pool")
+    if records:
+        workdir.write_text(target / "record.dpgen", "".join(f"0 {task}\n" for task in range(records)))
+
+
+def run(folder: Path) -> None:
+    """``dpgen run``, and the errors of every iteration's models on the three test sets."""
+    finished = folder / "finished.json"
+    if finished.is_file():
+        return
+    start = time.monotonic()
+    with (folder / "dpgen.out").open("a") as log:
+        if subprocess.run(DPGEN, cwd=folder, stdout=log, stderr=subprocess.STDOUT).returncode:
+            raise SystemExit(f"{' '.join(DPGEN)} failed in {folder}: see dpgen.out there")
+    seconds = time.monotonic() - start
+    for train in sorted(folder.glob("iter.*/00.train")):
+        models = [str(path) for path in sorted(train.glob("graph.*.pb"))]
+        if models:
+            evaluate(folder, train.parent.name, {"type": "dp", "models": models})
+    workdir.write_json(finished, {"seconds": round(seconds)})
+
+
+def evaluate(folder: Path, iteration: str, labeler: dict[str, Any]) -> None:
+    """Errors of models, or of the teacher, on the three test sets."""
+    for test in TESTS:
+        target = folder / "errors" / f"{iteration}.{test}.json"
+        if not target.is_file():
+            systems = [folder.parent / "data" / test]
+            predictions = target.with_suffix(".npz")
+            predict.predict(systems, predictions, labeler, TYPE_MAP)
+            workdir.write_json(target, compare(systems, TYPE_MAP, predictions))
+
+
+def steps(param: dict[str, Any], iteration: int) -> tuple[int, int]:
+    """Training steps of one student up to an iteration: pretraining, fine-tuning."""
+    finetuning = param["default_training_param"]["training"]["numb_steps"] * (iteration + 1)
+    return (param["ipip"]["pretrain"]["numb_steps"] * (iteration + 1) if "ipip" in param else 0), finetuning
+
+
+def rows(root: Path, all_arms: list[Arm]) -> list[dict[str, Any]]:
+    """One row per finished arm and iteration."""
+    result = []
+    for arm in [Arm("teacher", "labels", 0, rounds=0), *all_arms]:
+        for path in sorted((root / arm.name / "errors").glob("iter.*.validation.json")):
+            iteration = int(path.name.split(".")[1])
+            row: dict[str, Any] = {
+                item.name: getattr(arm, item.name)
+                for item in fields(arm)
+                if item.name in ("name", "group", "labels", "seed")
+            }
+            row["iteration"] = iteration
+            parameter_file = root / arm.name / "param.json"
+            counted = steps(json.loads(parameter_file.read_text()), iteration) if parameter_file.is_file() else (0, 0)
+            row["pretraining_steps"], row["finetuning_steps"] = counted
+            for test in TESTS:
+                errors = json.loads(path.with_name(f"{path.name.split('.validation')[0]}.{test}.json").read_text())
+                students = [student["force_rmse"] for student in errors["students"]]
+                row[f"{test}_student"] = round(float(np.mean(students)), 4)
+                row[f"{test}_spread"] = round(float(np.ptp(students)), 4)
+                row[f"{test}_ensemble"] = round(errors["ensemble"]["force_rmse"], 4)
+            result.append(row)
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    size = parser.add_mutually_exclusive_group(required=True)
+    for name in SIZES:
+        size.add_argument(f"--{name}", dest="size", action="store_const", const=SIZES[name])
+    parser.add_argument("--only", nargs="+", default=[], metavar="ARM", help="run these arms alone")
+    arguments = parser.parse_args()
+    size = arguments.size
+    all_arms = arms(size)
+    unknown = set(arguments.only) - {arm.name for arm in all_arms}
+    if unknown:
+        parser.error(f"no arm {', '.join(sorted(unknown))}; there are {', '.join(arm.name for arm in all_arms)}")
+    root = (arguments.folder / size.name).resolve()
+    root.mkdir(parents=True, exist_ok=True)
+    unpack(root, list(size.labels))
+    teacher = json.loads((EXAMPLE / "param.json").read_text())["ipip"]["teacher"]
+    evaluate(root / "teacher", "iter.000000", teacher)
+    for arm in all_arms:
+        if arguments.only and arm.name not in arguments.only:
+            continue
+        print(f"{time.strftime('%H:%M:%S')} {arm.name}", flush=True)
+        run(prepare(root, arm, size))
+        table = rows(root, all_arms)
+        with (root / ".results.csv.tmp").open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(table)
+        os.replace(root / ".results.csv.tmp", root / "results.csv")
+    report.write(root)
+
+
+if __name__ == "__main__":
+    main()
