@@ -40,4 +40,4 @@ bench: install
 
 # IPIP against its alternatives: ARGS=--quick takes 20 minutes, ARGS=--full hours; it goes on where it stopped.
 bench-mo-s-o: install
-	.venv/bin/python tests/benchmarks/mo_s_o/study.py study $(ARGS)
+	.venv/bin/python -m tests.benchmarks.mo_s_o.study study $(ARGS)

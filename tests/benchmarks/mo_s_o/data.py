@@ -1,6 +1,6 @@
 """Make the data of the study, once: its result is committed as ``data.tar.xz`` beside this file.
 
-    python tests/benchmarks/mo_s_o/data.py FOLDER
+    python -m tests.benchmarks.mo_s_o.data FOLDER
 
 ==============  ==========================================================================================
 train           500 frames of the six structures of examples/mo_s_o, a diverse part of CHGNet MD at 500,

@@ -1,6 +1,6 @@
 """MD steps per second on one core: the student, compressed and not, beside the teacher.
 
-    python tests/benchmarks/mo_s_o/speed.py MODEL
+    python -m tests.benchmarks.mo_s_o.speed MODEL
 
 MODEL is a frozen (not compressed) TensorFlow model. The same structure for all of them, Mo3O9S12
 repeated to 24, 192 and 1,008 atoms, one after the other in each of three rounds, so that a busy
@@ -20,9 +20,10 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
-from lammps import TYPE_MAP, loop_time, md, structure
 from rich.console import Console
 from rich.table import Table
+
+from tests.benchmarks.mo_s_o.simulation import TYPE_MAP, loop_time, md, structure
 
 EXAMPLE = Path(__file__).parents[3] / "examples/mo_s_o"
 REPEATS = {24: (1, 1, 1), 192: (2, 2, 2), 1008: (2, 3, 7)}

@@ -1,6 +1,6 @@
 """MD that holds: long trajectories of a model from the six structures.
 
-    python tests/benchmarks/mo_s_o/stability.py MODEL FOLDER
+    python -m tests.benchmarks.mo_s_o.stability MODEL FOLDER
 
 NVT for 20 ps at 300, 1000 and 2000 K: mean temperature, lost atoms, smallest distance. NVE for
 10 ps from the end of the one at 1000 K: drift of the total energy. Radial distribution functions
@@ -20,10 +20,10 @@ from pathlib import Path
 
 import dpdata
 import numpy as np
-from lammps import TYPE_MAP, md, structure, thermo
 
 from ipip_dp import workdir
 from ipip_dp.selection import shortest_distance
+from tests.benchmarks.mo_s_o.simulation import TYPE_MAP, md, structure, thermo
 
 EXAMPLE = Path(__file__).parents[3] / "examples/mo_s_o"
 TEMPERATURES = (300, 1000, 2000)  # K

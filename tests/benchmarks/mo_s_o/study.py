@@ -1,6 +1,6 @@
 """IPIP against its alternatives on Mo-S-O: every arm is a param.json that ``dpgen run`` runs.
 
-    python tests/benchmarks/mo_s_o/study.py FOLDER --quick | --full [--only ARM ...]
+    python -m tests.benchmarks.mo_s_o.study FOLDER --quick | --full [--only ARM ...]
 
 Each arm has its folder; finished arms are kept, an interrupted one goes on. Arms that begin alike
 share their beginning: its finished steps are copied from the arm that made them. Two students
@@ -15,7 +15,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tarfile
 import time
 from dataclasses import fields
@@ -25,14 +24,12 @@ from typing import Any
 import dpdata
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent))
-import report
-from arms import FINETUNE, PRETRAIN, SIZES, Arm, Size, arms
-
 from ipip_dp import check, diversity, predict, workdir
 from ipip_dp.params import Params
 from ipip_dp.steps import Context, pretrain
 from ipip_dp.steps.evaluate import compare
+from tests.benchmarks.mo_s_o import report
+from tests.benchmarks.mo_s_o.arms import FINETUNE, PRETRAIN, SIZES, Arm, Size, arms
 
 REPOSITORY = Path(__file__).parents[3]
 EXAMPLE = REPOSITORY / "examples/mo_s_o"

@@ -1,6 +1,6 @@
 """Make the PBE set of the study: frames of the teacher's MD, labelled by CP2K.
 
-    python tests/benchmarks/mo_s_o/pbe/make.py STUDY
+    python -m tests.benchmarks.mo_s_o.pbe.make STUDY
 
 STUDY is a folder with the unpacked ``data.tar.xz`` of the study as ``data``: training frames are
 chosen from its training set, held-out frames from its held-out set, whose trajectories differ.

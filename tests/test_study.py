@@ -1,0 +1,76 @@
+"""The study of tests/benchmarks/mo_s_o: its data, its arms, and the model that came out of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dpdata
+import numpy as np
+import pytest
+
+from ipip_dp import check, workdir
+from tests.benchmarks.mo_s_o import arms, study
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the study's data."""
+    folder = tmp_path_factory.mktemp("study")
+    study.unpack(folder, [60, 240])
+    return folder
+
+
+def frames(folder: Path) -> dict[str, np.ndarray]:
+    """Coordinates of every system of a data folder."""
+    systems = {path.name: dpdata.LabeledSystem(str(path), fmt="deepmd/npy") for path in sorted(folder.iterdir())}
+    return {name: system["coords"].reshape(len(system), -1) for name, system in systems.items()}
+
+
+def test_no_frame_is_in_two_sets(root):
+    sets = {name: frames(root / "data" / name) for name in ("train", "validation", "held_out", "pool")}
+    sizes = {name: sum(map(len, systems.values())) for name, systems in sets.items()}
+    assert sizes == {"train": 500, "validation": 90, "held_out": 180, "pool": 1800}
+    for system in sets["train"]:
+        together = np.concatenate([systems[system] for systems in sets.values()])
+        assert len(np.unique(together, axis=0)) == len(together)
+
+
+def test_fewer_labels_are_a_part_of_the_training_set(root):
+    for number in (60, 240):
+        chosen = frames(root / "data" / f"train-{number}")
+        assert sum(map(len, chosen.values())) == number
+        for name, coords in frames(root / "data/train").items():
+            assert {tuple(row) for row in chosen[name]} <= {tuple(row) for row in coords}
+
+
+@pytest.mark.parametrize("size", arms.SIZES.values(), ids=arms.SIZES)
+def test_arms_start_from_what_they_share(size):
+    """The same training in iteration 0, up to where they part, and every name once."""
+    all_arms = {arm.name: arm for arm in arms.arms(size)}
+    assert len(all_arms) == len(arms.arms(size))
+    for arm in all_arms.values():
+        if arm.after is None:
+            continue
+        mine, theirs = (study.parameters(which, size) for which in (arm, all_arms[arm.after]))
+        assert mine["ipip"]["pretrain"] == theirs["ipip"]["pretrain"]
+        assert mine["ipip"]["seed"] == theirs["ipip"]["seed"]
+        if arm.stage != "pretrain":
+            assert mine["default_training_param"] == theirs["default_training_param"]
+            assert mine["init_data_sys"] == theirs["init_data_sys"]
+            forgets = [param["ipip"].get("forget", {}) for param in (mine, theirs)]
+            if any(forget.get("at", "pretrain") != "pretrain" for forget in forgets):  # alone is nothing in iteration 0
+                assert forgets[0] == {**forgets[1], "at": forgets[0]["at"]}
+
+
+def test_arms_are_valid_input(root, monkeypatch):
+    for arm in arms.arms(arms.SIZES["full"]):
+        if arm.rounds and arm.labels < 500:
+            folder = root / f"check-{arm.name}"
+            folder.mkdir()
+            workdir.write_json(folder / "param.json", study.parameters(arm, arms.SIZES["full"]))
+            for name in (f"train-{arm.labels}", "validation"):
+                workdir.link(root / "data" / name, folder / name)
+            workdir.link(study.EXAMPLE / "structures", folder / "structures")
+            monkeypatch.chdir(folder)
+            jdata, mdata = check.load_input(Path("param.json"), study.EXAMPLE / "machine.json")
+            assert check.problems(jdata, mdata, "param.json", "machine.json", True) == []
