@@ -68,7 +68,7 @@ def test_arms_are_valid_input(root, monkeypatch):
             folder = root / f"check-{arm.name}"
             folder.mkdir()
             workdir.write_json(folder / "param.json", study.parameters(arm, arms.SIZES["full"]))
-            for name in (f"train-{arm.labels}", "validation"):
+            for name in (arm.train, next(iter(arm.tests.values()))):
                 workdir.link(root / "data" / name, folder / name)
             workdir.link(study.EXAMPLE / "structures", folder / "structures")
             monkeypatch.chdir(folder)

@@ -11,8 +11,12 @@ from typing import Any
 
 FINETUNE = "default_training_param.training.numb_steps"
 PRETRAIN = "ipip.pretrain.numb_steps"
+RATE = "default_training_param.learning_rate.start_lr"
+DESCRIPTOR = "default_training_param.model.descriptor"
+FITTING_NET = "default_training_param.model.fitting_net.neuron"
 FORGET = "ipip.forget"
 RELABEL = "ipip.relabel"
+PBE_LABELS = 45  # the training frames of pbe/data
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class Arm:
         evaluated), or the whole ``iteration``.
     seed : int
         ``ipip.seed``.
+    reference : str
+        ``GFN1`` or ``PBE``: whose labels.
     """
 
     name: str
@@ -65,6 +71,19 @@ class Arm:
     after: str | None = None
     stage: str = "iteration"
     seed: int = 1
+    reference: str = "GFN1"
+
+    @property
+    def train(self) -> str:
+        """The folder of its training frames."""
+        return "pbe_train" if self.reference == "PBE" else f"train-{self.labels}"
+
+    @property
+    def tests(self) -> dict[str, str]:
+        """The folders it is tested on, by what they are for; choices are made on ``validation`` alone."""
+        if self.reference == "PBE":
+            return {"held_out": "pbe_held_out"}
+        return {name: name for name in ("validation", "held_out", "paper")}
 
 
 def arms(size: Size) -> list[Arm]:
@@ -79,7 +98,8 @@ def arms(size: Size) -> list[Arm]:
     for seed in (2, 3):
         result += _question(middle, seed=seed, after=None)
         result += _equal_compute(size, middle, seed=seed)
-    return result + _forgetting(middle) + _data(middle) + _students(middle) + _convergence(size, middle)
+    result += _forgetting(middle) + _data(middle) + _students(middle) + _convergence(size, middle)
+    return [*result, *_pbe(size), _take_home(size)]
 
 
 def _question(labels: int, seed: int, after: str | None) -> list[Arm]:
@@ -169,3 +189,26 @@ def _convergence(size: Size, labels: int) -> list[Arm]:
         ),
         *(Arm(f"scratch{n}x-{labels}", "steps", labels, {FINETUNE: n * size.finetune}, 0) for n in (2, 4, 14)),
     ]
+
+
+def _pbe(size: Size) -> list[Arm]:
+    """The user's question once more, with labels of a density functional."""
+    once = Arm("once-pbe", "PBE", PBE_LABELS, after=f"once-{size.labels[0]}", stage="pretrain", reference="PBE")
+    return [
+        Arm("scratch-pbe", "PBE", PBE_LABELS, rounds=0, reference="PBE"),
+        once,
+        Arm("ipip-pbe", "PBE", PBE_LABELS, rounds=2, after=once.name, stage="train", reference="PBE"),
+    ]
+
+
+def _take_home(size: Size) -> Arm:
+    """The model of examples/mo_s_o/models: one large student, long trainings, all labels."""
+    changes = {
+        "numb_models": 1,
+        f"{DESCRIPTOR}.neuron": [25, 50, 100],
+        f"{DESCRIPTOR}.axis_neuron": 12,
+        FITTING_NET: [120, 120, 120],
+        PRETRAIN: 40000,
+        FINETUNE: 40000,
+    }
+    return Arm(f"take-home-{size.labels[-1]}", "take home", size.labels[-1], changes)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ERRORS = ("held_out_ensemble", "paper_ensemble")
 ERROR = ERRORS[0]
+TEXTS = ("name", "group", "reference")
 KINDS = {"scratch": "DP-GEN without IPIP", "once": "pretrained once", "ipip": "IPIP, two rounds"}
 
 
@@ -25,7 +26,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     """The rows of results.csv, numbers as numbers."""
     with path.open() as file:
         return [
-            {key: value if key in ("name", "group") else float(value) for key, value in row.items()}
+            {key: value if key in TEXTS else float(value or "nan") for key, value in row.items()}
             for row in csv.DictReader(file)
         ]
 
@@ -110,19 +111,27 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
     numbers = sorted({row["labels"] for row in last if row["labels"]})
     middle = numbers[len(numbers) // 2]
     beside = f"ipip-{middle:.0f}"
-    figure, grid = plt.subplots(2, 3, figsize=(15, 8), layout="constrained")
-    labels_panel(grid[0, 0], last, teacher)
-    steps_panel(grid[0, 1], rows, middle)
-    bars_panel(grid[0, 2], last, "equal compute", f"equal training steps ({middle:.0f} labels)", beside)
-    bars_panel(grid[1, 0], last, "forgetting", "which forgetting, and when", beside)
-    bars_panel(grid[1, 1], last, "pool", "what the second round trains on", beside)
-    bars_panel(grid[1, 2], last, "students", "how many students", beside)
+    groups = {
+        "equal compute": (f"equal training steps ({middle:.0f} labels)", beside),
+        "forgetting": ("which forgetting, and when", beside),
+        "pool": ("what the second round trains on", beside),
+        "students": ("how many students", beside),
+        "PBE": ("PBE as the reference", "teacher-pbe"),
+    }
+    groups = {group: how for group, how in groups.items() if any(row["group"] == group for row in last)}
+    columns = -(-(2 + len(groups)) // 2)
+    figure, grid = plt.subplots(2, columns, figsize=(5 * columns, 8), layout="constrained", squeeze=False)
+    for axes in grid.flat[2 + len(groups) :]:
+        axes.remove()
+    labels_panel(grid.flat[0], last, teacher)
+    steps_panel(grid.flat[1], rows, middle)
+    for axes, (group, how) in zip(grid.flat[2:], groups.items(), strict=False):
+        bars_panel(axes, last, group, *how)
+        axes.set_xlabel("held-out force RMSE (eV/Å)")
     for axes in grid.flat:
         axes.spines[["top", "right"]].set_visible(False)
-    grid[0, 0].set_ylabel("held-out force RMSE (eV/Å)")
-    grid[0, 1].set_ylabel("held-out force RMSE (eV/Å)")
-    for axes in grid.flat[2:]:
-        axes.set_xlabel("held-out force RMSE (eV/Å)")
+    for axes in grid.flat[:2]:
+        axes.set_ylabel("held-out force RMSE (eV/Å)")
     temporary = path.with_name(f".{path.name}")
     figure.savefig(temporary, dpi=110)
     os.replace(temporary, path)
@@ -131,14 +140,15 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The results in Markdown; students: their mean error, with the spread between them."""
-    teacher = next(row for row in rows if row["name"] == "teacher")
+    teachers = {row["reference"]: row for row in rows if row["group"] == "teacher"}
     lines = [
         "| arm | labels | iteration | steps: pretraining + fine-tuning | held-out: student | held-out: ensemble "
         "| below teacher | paper's structure: ensemble | below teacher |",
         "|" + "---|" * 9,
     ]
     for row in rows:
-        held_out, paper = (f"{1 - row[error] / teacher[error]:.0%}" for error in ERRORS)
+        below = [1 - row[error] / teachers[row["reference"]][error] for error in ERRORS]
+        held_out, paper = ("" if np.isnan(part) else f"{part:.0%}" for part in below)
         cells = [
             row["name"],
             f"{row['labels']:.0f}",
@@ -147,7 +157,7 @@ def table(rows: list[dict[str, Any]]) -> str:
             f"{row['held_out_student']:.3f} ± {row['held_out_spread'] / 2:.3f}",
             f"{row['held_out_ensemble']:.3f}",
             held_out,
-            f"{row['paper_ensemble']:.3f}",
+            f"{row['paper_ensemble']:.3f}" if paper else "",
             paper,
         ]
         lines.append(f"| {' | '.join(cells)} |")

@@ -17,7 +17,6 @@ import shutil
 import subprocess
 import tarfile
 import time
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +34,10 @@ REPOSITORY = Path(__file__).parents[3]
 EXAMPLE = REPOSITORY / "examples/mo_s_o"
 DATA = Path(__file__).with_name("data.tar.xz")
 TYPE_MAP = ["Mo", "S", "O"]
-TESTS = ("validation", "held_out", "paper")
+PBE = Path(__file__).parent / "pbe/data"
+COLUMNS = ("validation", "held_out", "paper")
 DPGEN = ("dpgen", "run", "param.json", "machine.json")
+TEACHERS = (Arm("teacher", "teacher", 0), Arm("teacher-pbe", "teacher", 0, reference="PBE"))
 # Folders of iteration 0 that exist at the end of each stage, and DP-GEN's record of it.
 STAGES = {
     "pretrain": (["00.ipip/pretrain"], 0),
@@ -48,11 +49,11 @@ STAGES = {
 def parameters(arm: Arm, size: Size) -> dict[str, Any]:
     """The arm's param.json."""
     param = json.loads((EXAMPLE / "param.json").read_text())
-    param["init_data_sys"] = [f"train-{arm.labels}"]
+    param["init_data_sys"] = [arm.train]
     # D stays fixed, so that arms have equally many reference labels: only the pool changes between rounds.
     param.update(fp_task_max=0, dp_compress=False)
     ipip = param["ipip"]
-    ipip.update(seed=arm.seed, held_out=["validation"], stop={"patience": 100}, check_interval=0.5)
+    ipip.update(seed=arm.seed, held_out=[next(iter(arm.tests.values()))], stop={"patience": 100}, check_interval=0.5)
     del ipip["init"]
     job = {**param["model_devi_jobs"][0], "temps": [1000, 2000], "nsteps": size.exploration}
     param["model_devi_jobs"] = [job] * max(0, arm.rounds - 1)
@@ -86,6 +87,8 @@ def unpack(root: Path, labels: list[int]) -> None:
         temporary = workdir.fresh(root / ".data.tmp")
         with tarfile.open(DATA) as archive:
             archive.extractall(temporary, filter="data")
+        for name in ("train", "held_out"):
+            shutil.copytree(PBE / name, temporary / f"pbe_{name}")
         temporary.rename(root / "data")
     for number in labels:
         target = root / "data" / f"train-{number}"
@@ -110,7 +113,7 @@ def prepare(root: Path, arm: Arm, size: Size) -> Path:
     temporary = workdir.fresh(root / f".{arm.name}.tmp")
     workdir.write_json(temporary / "param.json", parameters(arm, size))
     shutil.copy(EXAMPLE / "machine.json", temporary)
-    for name in (f"train-{arm.labels}", "validation"):
+    for name in (arm.train, next(iter(arm.tests.values()))):
         workdir.link(root / "data" / name, temporary / name)
     workdir.link(EXAMPLE / "structures", temporary / "structures")
     if arm.rounds:
@@ -141,8 +144,8 @@ def share(source: Path, target: Path, stage: str) -> None:
         workdir.write_text(target / "record.dpgen", "".join(f"0 {task}\n" for task in range(records)))
 
 
-def run(folder: Path) -> None:
-    """``dpgen run``, and the errors of every iteration's models on the three test sets."""
+def run(folder: Path, arm: Arm) -> None:
+    """``dpgen run``, and the errors of every iteration's models on the test sets."""
     finished = folder / "finished.json"
     if finished.is_file():
         return
@@ -154,16 +157,16 @@ def run(folder: Path) -> None:
     for train in sorted(folder.glob("iter.*/00.train")):
         models = [str(path) for path in sorted(train.glob("graph.*.pb"))]
         if models:
-            evaluate(folder, train.parent.name, {"type": "dp", "models": models})
+            evaluate(folder, train.parent.name, {"type": "dp", "models": models}, arm)
     workdir.write_json(finished, {"seconds": round(seconds)})
 
 
-def evaluate(folder: Path, iteration: str, labeler: dict[str, Any]) -> None:
-    """Errors of models, or of the teacher, on the three test sets."""
-    for test in TESTS:
-        target = folder / "errors" / f"{iteration}.{test}.json"
+def evaluate(folder: Path, iteration: str, labeler: dict[str, Any], arm: Arm) -> None:
+    """Errors of models, or of the teacher, on the arm's test sets."""
+    for column, name in arm.tests.items():
+        target = folder / "errors" / f"{iteration}.{column}.json"
         if not target.is_file():
-            systems = [folder.parent / "data" / test]
+            systems = [folder.parent / "data" / name]
             predictions = target.with_suffix(".npz")
             predict.predict(systems, predictions, labeler, TYPE_MAP)
             workdir.write_json(target, compare(systems, TYPE_MAP, predictions))
@@ -178,24 +181,20 @@ def steps(param: dict[str, Any], iteration: int) -> tuple[int, int]:
 def rows(root: Path, all_arms: list[Arm]) -> list[dict[str, Any]]:
     """One row per finished arm and iteration."""
     result = []
-    for arm in [Arm("teacher", "labels", 0, rounds=0), *all_arms]:
-        for path in sorted((root / arm.name / "errors").glob("iter.*.validation.json")):
+    for arm in [*TEACHERS, *all_arms]:
+        parameter_file = root / arm.name / "param.json"
+        for path in sorted((root / arm.name / "errors").glob("iter.*.held_out.json")):
             iteration = int(path.name.split(".")[1])
-            row: dict[str, Any] = {
-                item.name: getattr(arm, item.name)
-                for item in fields(arm)
-                if item.name in ("name", "group", "labels", "seed")
-            }
-            row["iteration"] = iteration
-            parameter_file = root / arm.name / "param.json"
+            row: dict[str, Any] = {key: getattr(arm, key) for key in ("name", "group", "labels", "reference", "seed")}
             counted = steps(json.loads(parameter_file.read_text()), iteration) if parameter_file.is_file() else (0, 0)
-            row["pretraining_steps"], row["finetuning_steps"] = counted
-            for test in TESTS:
-                errors = json.loads(path.with_name(f"{path.name.split('.validation')[0]}.{test}.json").read_text())
-                students = [student["force_rmse"] for student in errors["students"]]
-                row[f"{test}_student"] = round(float(np.mean(students)), 4)
-                row[f"{test}_spread"] = round(float(np.ptp(students)), 4)
-                row[f"{test}_ensemble"] = round(errors["ensemble"]["force_rmse"], 4)
+            row["iteration"], row["pretraining_steps"], row["finetuning_steps"] = iteration, *counted
+            for column in COLUMNS:
+                file = path.with_name(path.name.replace("held_out", column))
+                errors = json.loads(file.read_text()) if file.is_file() else None
+                students = [student["force_rmse"] for student in errors["students"]] if errors else []
+                row[f"{column}_student"] = round(float(np.mean(students)), 4) if errors else ""
+                row[f"{column}_spread"] = round(float(np.ptp(students)), 4) if errors else ""
+                row[f"{column}_ensemble"] = round(errors["ensemble"]["force_rmse"], 4) if errors else ""
             result.append(row)
     return result
 
@@ -217,12 +216,13 @@ def main() -> None:
     root.mkdir(parents=True, exist_ok=True)
     unpack(root, list(size.labels))
     teacher = json.loads((EXAMPLE / "param.json").read_text())["ipip"]["teacher"]
-    evaluate(root / "teacher", "iter.000000", teacher)
+    for arm in TEACHERS:
+        evaluate(root / arm.name, "iter.000000", teacher, arm)
     for arm in all_arms:
         if arguments.only and arm.name not in arguments.only:
             continue
         print(f"{time.strftime('%H:%M:%S')} {arm.name}", flush=True)
-        run(prepare(root, arm, size))
+        run(prepare(root, arm, size), arm)
         table = rows(root, all_arms)
         with (root / ".results.csv.tmp").open("w", newline="") as file:
             writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")

@@ -92,6 +92,7 @@ def collect(name: str, structure: str, folders: list[Path], system: dpdata.Syste
     merged = labels[0]
     for frame in labels[1:]:
         merged.append(frame)
+    del merged.data["virials"]  # their unit depends on the version of the reader
     merged.to("deepmd/npy", str(target), set_size=len(merged), prec=np.float64)
     print(f"{target}: {len(merged)} of {len(folders)} frames converged")
 
@@ -105,7 +106,7 @@ def main() -> None:
             folders = [study / "pbe" / name / structure / f"{i:03d}" for i in range(len(system))]
             jobs[name, structure] = (folders, system)
     tasks = []
-    with ThreadPoolExecutor(int(os.environ.get("WORKERS", "1"))) as workers:
+    with ThreadPoolExecutor(2) as workers:
         for i in range(max(FRAMES.values())):
             for folders, system in jobs.values():
                 if i < len(folders):
