@@ -11,11 +11,16 @@ from typing import Any
 
 FINETUNE = "default_training_param.training.numb_steps"
 PRETRAIN = "ipip.pretrain.numb_steps"
-RATE = "default_training_param.learning_rate.start_lr"
+SCHEDULE = "default_training_param.learning_rate"
 DESCRIPTOR = "default_training_param.model.descriptor"
-FITTING_NET = "default_training_param.model.fitting_net.neuron"
+FITTING_NET = "default_training_param.model.fitting_net"
 FORGET = "ipip.forget"
 RELABEL = "ipip.relabel"
+LARGE = {
+    f"{DESCRIPTOR}.neuron": [25, 50, 100],
+    f"{DESCRIPTOR}.axis_neuron": 12,
+    f"{FITTING_NET}.neuron": [120, 120, 120],
+}
 PBE_LABELS = 45  # the training frames of pbe/data
 
 
@@ -99,7 +104,7 @@ def arms(size: Size) -> list[Arm]:
         result += _question(middle, seed=seed, after=None)
         result += _equal_compute(size, middle, seed=seed)
     result += _forgetting(middle) + _data(middle) + _students(middle) + _convergence(size, middle)
-    return [*result, *_pbe(size), _take_home(size)]
+    return [*result, *_pbe(size), *_settings(size), _take_home(size)]
 
 
 def _question(labels: int, seed: int, after: str | None) -> list[Arm]:
@@ -201,14 +206,30 @@ def _pbe(size: Size) -> list[Arm]:
     ]
 
 
+def _settings(size: Size) -> list[Arm]:
+    """One student without pretraining, all labels: the settings of examples/mo_s_o, and others one at a time."""
+    labels = size.labels[-1]
+    exponential = {"type": "exp", "stop_lr": 1e-6, "decay_steps": size.finetune // 50}
+    others: dict[str, dict[str, Any]] = {
+        "as-in-the-example": {},
+        "rate-0.01": {f"{SCHEDULE}.start_lr": 0.01},
+        "rate-0.002": {f"{SCHEDULE}.start_lr": 0.002},
+        "exponential-0.005": {SCHEDULE: {**exponential, "start_lr": 0.005}},
+        "exponential-0.001": {SCHEDULE: {**exponential, "start_lr": 0.001}},
+        "cutoff-6": {f"{DESCRIPTOR}.rcut": 6.0, f"{DESCRIPTOR}.sel": [16, 32, 20]},
+        "batch-4": {"init_batch_size": [4]},
+        "float64": {f"{DESCRIPTOR}.precision": "float64", f"{FITTING_NET}.precision": "float64"},
+        "force-prefactor-10": {"default_training_param.loss.limit_pref_f": 10},
+        "gelu": {f"{DESCRIPTOR}.activation_function": "gelu_tf", f"{FITTING_NET}.activation_function": "gelu_tf"},
+        "large": LARGE,
+    }
+    return [
+        Arm(f"{name}-{labels}", "settings", labels, {"numb_models": 1, FINETUNE: 2 * size.finetune, **changes}, 0)
+        for name, changes in others.items()
+    ]
+
+
 def _take_home(size: Size) -> Arm:
     """The model of examples/mo_s_o/models: one large student, long trainings, all labels."""
-    changes = {
-        "numb_models": 1,
-        f"{DESCRIPTOR}.neuron": [25, 50, 100],
-        f"{DESCRIPTOR}.axis_neuron": 12,
-        FITTING_NET: [120, 120, 120],
-        PRETRAIN: 40000,
-        FINETUNE: 40000,
-    }
+    changes = {"numb_models": 1, **LARGE, PRETRAIN: 40000, FINETUNE: 40000}
     return Arm(f"take-home-{size.labels[-1]}", "take home", size.labels[-1], changes)

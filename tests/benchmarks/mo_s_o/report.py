@@ -116,6 +116,7 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
         "forgetting": ("which forgetting, and when", beside),
         "pool": ("what the second round trains on", beside),
         "students": ("how many students", beside),
+        "settings": ("settings, without pretraining", None),
         "PBE": ("PBE as the reference", "teacher-pbe"),
     }
     groups = {group: how for group, how in groups.items() if any(row["group"] == group for row in last)}
