@@ -39,7 +39,8 @@ fix 1 all nvt temp {temperature} {temperature} 0.1
 thermo 100
 thermo_style custom step temp etotal atoms
 """
-NVE = """unfix 1
+NVE = """undump 1
+unfix 1
 fix 1 all nve
 timestep {timestep}
 reset_timestep 0
