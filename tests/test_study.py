@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import dpdata
@@ -74,3 +76,14 @@ def test_arms_are_valid_input(root, monkeypatch):
             monkeypatch.chdir(folder)
             jdata, mdata = check.load_input(Path("param.json"), study.EXAMPLE / "machine.json")
             assert check.problems(jdata, mdata, "param.json", "machine.json", True) == []
+
+
+def test_the_model_is_as_good_as_its_card_says(root):
+    models = study.EXAMPLE / "models"
+    labeler = {"type": "dp", "models": [str(models / "mo_s_o.pb")]}
+    study.evaluate(root / "model", "iter.000000", labeler, arms.Arm("model", "", 0))
+    stated = dict(re.findall(r"force RMSE \((.*)\) \| ([0-9.]+) eV/Å", (models / "README.md").read_text()))
+    assert set(stated) == {"held-out", "paper"}
+    for name, value in stated.items():
+        errors = json.loads((root / "model/errors" / f"iter.000000.{name.replace('-', '_')}.json").read_text())
+        assert errors["ensemble"]["force_rmse"] == pytest.approx(float(value), abs=0.0006)

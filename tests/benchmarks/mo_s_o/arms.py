@@ -104,7 +104,7 @@ def arms(size: Size) -> list[Arm]:
         result += _question(middle, seed=seed, after=None)
         result += _equal_compute(size, middle, seed=seed)
     result += _forgetting(middle) + _data(middle) + _students(middle) + _convergence(size, middle)
-    return [*result, *_pbe(size), *_settings(size), _take_home(size)]
+    return [*result, *_pbe(size), *_settings(size)]
 
 
 def _question(labels: int, seed: int, after: str | None) -> list[Arm]:
@@ -223,13 +223,11 @@ def _settings(size: Size) -> list[Arm]:
         "gelu": {f"{DESCRIPTOR}.activation_function": "gelu_tf", f"{FITTING_NET}.activation_function": "gelu_tf"},
         "large": LARGE,
     }
+    long = {"numb_models": 1, **LARGE, PRETRAIN: 40000, FINETUNE: 40000}
     return [
-        Arm(f"{name}-{labels}", "settings", labels, {"numb_models": 1, FINETUNE: 2 * size.finetune, **changes}, 0)
-        for name, changes in others.items()
+        Arm(f"large-long-pretrained-{labels}", "settings", labels, long),
+        *(
+            Arm(f"{name}-{labels}", "settings", labels, {"numb_models": 1, FINETUNE: 2 * size.finetune, **changes}, 0)
+            for name, changes in others.items()
+        ),
     ]
-
-
-def _take_home(size: Size) -> Arm:
-    """The model of examples/mo_s_o/models: one large student, long trainings, all labels."""
-    changes = {"numb_models": 1, **LARGE, PRETRAIN: 40000, FINETUNE: 40000}
-    return Arm(f"take-home-{size.labels[-1]}", "take home", size.labels[-1], changes)

@@ -54,7 +54,8 @@ def labels_panel(axes: Axes, rows: list[dict[str, Any]], teacher: float) -> None
         )
     axes.set_xscale("log")
     axes.minorticks_off()
-    axes.set_xticks(sorted({row["labels"] for row in rows if row["labels"]}))
+    axes.set_xticks(sorted({row["labels"] for row in rows if row["group"] == "labels"}))
+    axes.set_ylim(bottom=0)
     axes.xaxis.set_major_formatter("{x:.0f}")
     axes.set_xlabel("reference labels")
     axes.set_title("how much better, for the same labels?")
@@ -62,10 +63,10 @@ def labels_panel(axes: Axes, rows: list[dict[str, Any]], teacher: float) -> None
 
 
 def bars_panel(axes: Axes, rows: list[dict[str, Any]], group: str, title: str, beside: str | None) -> None:
-    """The arms of one group, beside IPIP with the same labels."""
+    """The arms of one group, and beside them the arm they are to be compared with, in gray."""
     chosen = [row for row in rows if row["group"] == group or row["name"] == beside]
-    names = [row["name"].rsplit("-", 1)[0] for row in chosen]
-    colors = ["tab:green" if row["name"] == beside else "tab:blue" for row in chosen]
+    names = [row["name"] for row in chosen]
+    colors = ["tab:gray" if row["name"] == beside else "tab:blue" for row in chosen]
     bars = axes.barh(names, [row[ERROR] for row in chosen], color=colors)
     axes.bar_label(bars, fmt="%.3f", padding=2, fontsize=8)
     axes.margins(x=0.15)
@@ -108,7 +109,7 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
 
     last = last_rounds(rows)
     teacher = next(row[ERROR] for row in last if row["name"] == "teacher")
-    numbers = sorted({row["labels"] for row in last if row["labels"]})
+    numbers = sorted({row["labels"] for row in last if row["group"] == "labels"})
     middle = numbers[len(numbers) // 2]
     beside = f"ipip-{middle:.0f}"
     groups = {
@@ -116,23 +117,27 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
         "forgetting": ("which forgetting, and when", beside),
         "pool": ("what the second round trains on", beside),
         "students": ("how many students", beside),
-        "settings": ("settings, without pretraining", None),
+        "settings": (f"settings ({numbers[-1]:.0f} labels)", f"once-{numbers[-1]:.0f}"),
         "PBE": ("PBE as the reference", "teacher-pbe"),
     }
     groups = {group: how for group, how in groups.items() if any(row["group"] == group for row in last)}
-    columns = -(-(2 + len(groups)) // 2)
-    figure, grid = plt.subplots(2, columns, figsize=(5 * columns, 8), layout="constrained", squeeze=False)
-    for axes in grid.flat[2 + len(groups) :]:
+    curves = [lambda axes: labels_panel(axes, last, teacher)]
+    if any(row["group"] in ("steps", "equal compute") for row in last):
+        curves.append(lambda axes: steps_panel(axes, rows, middle))
+    panels = len(curves) + len(groups)
+    columns = min(3, panels)
+    lines = -(-panels // columns)
+    figure, grid = plt.subplots(lines, columns, figsize=(5 * columns, 4 * lines), layout="constrained", squeeze=False)
+    for axes in grid.flat[panels:]:
         axes.remove()
-    labels_panel(grid.flat[0], last, teacher)
-    steps_panel(grid.flat[1], rows, middle)
-    for axes, (group, how) in zip(grid.flat[2:], groups.items(), strict=False):
+    for axes, curve in zip(grid.flat, curves, strict=False):
+        curve(axes)
+        axes.set_ylabel("held-out force RMSE (eV/Å)")
+    for axes, (group, how) in zip(grid.flat[len(curves) :], groups.items(), strict=False):
         bars_panel(axes, last, group, *how)
         axes.set_xlabel("held-out force RMSE (eV/Å)")
     for axes in grid.flat:
         axes.spines[["top", "right"]].set_visible(False)
-    for axes in grid.flat[:2]:
-        axes.set_ylabel("held-out force RMSE (eV/Å)")
     temporary = path.with_name(f".{path.name}")
     figure.savefig(temporary, dpi=110)
     os.replace(temporary, path)
