@@ -205,7 +205,9 @@ def main() -> None:
     size = parser.add_mutually_exclusive_group(required=True)
     for name in SIZES:
         size.add_argument(f"--{name}", dest="size", action="store_const", const=SIZES[name])
-    parser.add_argument("--only", nargs="+", default=[], metavar="ARM", help="run these arms alone")
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="ARM", help="run these arms, and those they start from"
+    )
     arguments = parser.parse_args()
     size = arguments.size
     all_arms = arms(size)
@@ -218,8 +220,12 @@ def main() -> None:
     teacher = json.loads((EXAMPLE / "param.json").read_text())["ipip"]["teacher"]
     for arm in TEACHERS:
         evaluate(root / arm.name, "iter.000000", teacher, arm)
+    wanted = set(arguments.only) or {arm.name for arm in all_arms}
+    for arm in reversed(all_arms):
+        if arm.name in wanted and arm.after:
+            wanted.add(arm.after)
     for arm in all_arms:
-        if arguments.only and arm.name not in arguments.only:
+        if arm.name not in wanted:
             continue
         print(f"{time.strftime('%H:%M:%S')} {arm.name}", flush=True)
         run(prepare(root, arm, size), arm)
