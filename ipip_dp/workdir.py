@@ -6,6 +6,8 @@ folder, DP-GEN's working directory.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import re
@@ -164,6 +166,15 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically."""
     write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write a table atomically; the first row's keys are its columns."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def write_npz(path: Path, **arrays: Any) -> None:

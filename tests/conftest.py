@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,6 +69,18 @@ class Run:
             timeout=timeout,
         )
 
+    def start(self, *command: str, stdout: Any = subprocess.DEVNULL, **environment: str) -> subprocess.Popen[str]:
+        """Run a command in the background; ``os.killpg`` reaches it and its jobs."""
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env={**ENVIRONMENT, **environment},
+            text=True,
+            stdout=stdout,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
 
 @pytest.fixture
 def quick(tmp_path: Path) -> Run:
@@ -75,6 +88,13 @@ def quick(tmp_path: Path) -> Run:
     folder = tmp_path / "run"
     shutil.copytree(EXAMPLES / "mo_s_quick", folder)
     return Run(folder)
+
+
+@pytest.fixture
+def run(quick: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The quick example, as the working directory."""
+    monkeypatch.chdir(quick.folder)
+    return quick
 
 
 def short(folder: Path) -> Run:

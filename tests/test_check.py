@@ -7,7 +7,7 @@ import re
 import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dpdispatcher as dpdispatcher  # opens its log in the working directory: now, not during a test
 import numpy as np
@@ -15,17 +15,12 @@ import pytest
 
 from ipip_dp import check
 from ipip_dp.errors import IpipError
-from tests.conftest import ENVIRONMENT, Run
+
+if TYPE_CHECKING:
+    from tests.conftest import Run
 
 REMOVED = object()
 TEMPERATURES = "expected a list of temperatures in K, all greater than 0"
-
-
-@pytest.fixture
-def run(quick: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.chdir(quick.folder)
-    monkeypatch.setenv("PATH", ENVIRONMENT["PATH"])
-    return quick
 
 
 def changed(value: Any, changes: dict[str, Any]) -> Any:

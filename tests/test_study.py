@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ipip_dp import check, workdir
-from tests.benchmarks.mo_s_o import arms, study
+from tests.benchmarks.mo_s_o import EXAMPLE, arms, study
 
 
 @pytest.fixture(scope="module")
@@ -72,14 +72,14 @@ def test_arms_are_valid_input(root, monkeypatch):
             workdir.write_json(folder / "param.json", study.parameters(arm, arms.SIZES["full"]))
             for name in (arm.train, next(iter(arm.tests.values()))):
                 workdir.link(root / "data" / name, folder / name)
-            workdir.link(study.EXAMPLE / "structures", folder / "structures")
+            workdir.link(EXAMPLE / "structures", folder / "structures")
             monkeypatch.chdir(folder)
-            jdata, mdata = check.load_input(Path("param.json"), study.EXAMPLE / "machine.json")
+            jdata, mdata = check.load_input(Path("param.json"), EXAMPLE / "machine.json")
             assert check.problems(jdata, mdata, "param.json", "machine.json", True) == []
 
 
 def test_the_model_is_as_good_as_its_card_says(root):
-    models = study.EXAMPLE / "models"
+    models = EXAMPLE / "models"
     labeler = {"type": "dp", "models": [str(models / "mo_s_o.pb")]}
     study.evaluate(root / "model", "iter.000000", labeler, arms.Arm("model", "", 0))
     stated = dict(re.findall(r"force RMSE \((.*)\) \| ([0-9.]+) eV/Å", (models / "README.md").read_text()))

@@ -6,8 +6,6 @@ them; the stop test reads nothing else.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
@@ -211,12 +209,7 @@ def learning_curve() -> list[dict[str, Any]]:
 
 def write_learning_curve() -> None:
     """Rebuild ``learning_curve.csv`` in the run folder."""
-    rows = learning_curve()
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    workdir.write_text(workdir.LEARNING_CURVE, text.getvalue())
+    workdir.write_csv(workdir.LEARNING_CURVE, learning_curve())
 
 
 def best_iteration(force_rmse: Sequence[float]) -> int:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from tests.conftest import DPGEN, ENVIRONMENT, ROOT, Run
+from tests.conftest import DPGEN, ROOT, Run
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
@@ -69,14 +69,7 @@ def start_until_exists(run: Run, name: str, **environment: str) -> str:
 def _start_until(run: Run, reached: Callable[[], bool], environment: dict[str, str], timeout: float = 600) -> str:
     log = run.folder / "run.log"
     with log.open("w") as file:
-        process = subprocess.Popen(
-            DPGEN,
-            cwd=run.folder,
-            env={**ENVIRONMENT, "PYTHONPATH": PYTHONPATH, **environment},
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = run.start(*DPGEN, stdout=file, PYTHONPATH=PYTHONPATH, **environment)
         end = time.monotonic() + timeout
         while process.poll() is None and time.monotonic() < end and not reached():
             time.sleep(0.02)

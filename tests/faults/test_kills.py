@@ -7,7 +7,6 @@ import json
 import os
 import random
 import signal
-import subprocess
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -15,9 +14,10 @@ from typing import TYPE_CHECKING
 import dpdata
 import pytest
 
-from tests.conftest import DPGEN, ENVIRONMENT, Run, calls, counted, short
+from tests.conftest import DPGEN, Run, calls, counted, short
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Collection
     from pathlib import Path
 
@@ -83,14 +83,7 @@ class Struck:
         """Start the run and strike when it is due; whether it ended by itself before."""
         start = time.monotonic()
         with (self.run.folder / "run.log").open("a") as log:
-            process = subprocess.Popen(
-                DPGEN,
-                cwd=self.run.folder,
-                env={**ENVIRONMENT, **counted(self.run, self.wrappers)},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            process = self.run.start(*DPGEN, stdout=log, **counted(self.run, self.wrappers))
         while process.poll() is None:
             if due(time.monotonic() - start):
                 strike(process)

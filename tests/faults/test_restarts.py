@@ -22,6 +22,7 @@ from tests.conftest import DPGEN, ENVIRONMENT, Run, calls, counted, short
 from tests.faults.test_kills import Struck, after, kill_all, require_same, when
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = pytest.mark.slow
@@ -74,11 +75,15 @@ def files(run: Run) -> dict[str, bytes]:
     }
 
 
-def hold(run: Run) -> subprocess.Popen:
-    process = subprocess.Popen([sys.executable, "-c", HOLD], cwd=run.folder, env=ENVIRONMENT, start_new_session=True)
-    while not (run.folder / "held").exists():
+def wait_for(reached: Callable[[], bool], process: subprocess.Popen) -> None:
+    while not reached():
         assert process.poll() is None
         time.sleep(0.05)
+
+
+def hold(run: Run) -> subprocess.Popen:
+    process = run.start(sys.executable, "-c", HOLD)
+    wait_for((run.folder / "held").exists, process)
     (run.folder / "held").unlink()
     return process
 
@@ -86,18 +91,9 @@ def hold(run: Run) -> subprocess.Popen:
 @pytest.mark.fault("a second dpgen run in the folder", "refused with one line that names process and machine")
 def test_a_second_run_in_one_folder_is_refused(finished, wrappers, tmp_path):
     run = short(tmp_path / "run")
-    first = subprocess.Popen(
-        DPGEN,
-        cwd=run.folder,
-        env=ENVIRONMENT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    first = run.start(*DPGEN)
     try:
-        while not (run.folder / "iter.000000/00.ipip/seed").is_dir():
-            assert first.poll() is None
-            time.sleep(0.05)
+        wait_for((run.folder / "iter.000000/00.ipip/seed").is_dir, first)
         second = run(*DPGEN)
         assert first.poll() is None
     finally:
@@ -337,18 +333,8 @@ def test_a_read_only_folder_is_named(ended):
 @pytest.mark.fault("Ctrl-C while a job runs", "one line says that the run can go on")
 def test_ctrl_c_says_how_to_go_on(tmp_path):
     run = short(tmp_path / "run")
-    process = subprocess.Popen(
-        DPGEN,
-        cwd=run.folder,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    while not any((run.folder / "iter.000000/00.ipip/seed").glob("*/ipip.log")):
-        assert process.poll() is None
-        time.sleep(0.05)
+    process = run.start(*DPGEN, stdout=subprocess.PIPE)
+    wait_for(lambda: any((run.folder / "iter.000000/00.ipip/seed").glob("*/ipip.log")), process)
     os.killpg(process.pid, signal.SIGINT)
     said = process.communicate(timeout=60)[0]
     os.killpg(process.pid, signal.SIGKILL)  # the job goes on

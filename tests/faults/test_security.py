@@ -11,7 +11,7 @@ import shutil
 import stat
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -22,8 +22,10 @@ from ipip_dp import check, checkpoints, cli, data, dispatch, machine, npy, predi
 from ipip_dp.errors import IpipError
 from ipip_dp.labelers import make_driver
 from ipip_dp.labelers.read import read_frames
-from tests.conftest import ENVIRONMENT, Run
 from tests.faults.mutations import mutate_json
+
+if TYPE_CHECKING:
+    from tests.conftest import Run
 
 LJ = {"type": "ase", "calculator": "ase.calculators.lj:LennardJones", "kwargs": {"sigma": 2.0}}
 SW = {"type": "lammps", "pair_style": "sw/mod", "pair_coeff": ["* * tmd.sw.mod Mo S"], "elements": ["Mo", "S"]}
@@ -31,13 +33,6 @@ TYPE_MAP = ["Mo", "S"]
 OBJECTS = "Object arrays|Python objects"  # what numpy says
 # Every way to make a shell or LAMMPS do something, but for the quotes and line breaks that LAMMPS itself cannot read.
 NASTY = "a $(touch canary) `touch canary` ;touch canary;& |ü -x"
-
-
-@pytest.fixture
-def run(quick: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.chdir(quick.folder)
-    monkeypatch.setenv("PATH", ENVIRONMENT["PATH"])
-    return quick
 
 
 class Payload:

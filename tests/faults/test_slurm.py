@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import time
 from collections import Counter
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from tests.slurm import Slurm, slurm, wait_until
 from tests.sshd import sshd
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.slow
@@ -84,9 +84,7 @@ def first_iteration_on_slurm(folder: Path, steps: int = 40) -> Run:
 def dpgen(run: Run, cluster: Slurm) -> Iterator[subprocess.Popen]:
     """`dpgen run` in the background; killed at the end, without its jobs, if it still runs."""
     with (run.folder / "run.log").open("w") as log:
-        process = subprocess.Popen(
-            DPGEN, cwd=run.folder, env={**ENVIRONMENT, **cluster.environment}, stdout=log, stderr=subprocess.STDOUT
-        )
+        process = run.start(*DPGEN, stdout=log, **cluster.environment)
         try:
             yield process
         finally:

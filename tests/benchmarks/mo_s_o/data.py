@@ -30,11 +30,10 @@ import numpy as np
 
 from ipip_dp import check, data, workdir
 from ipip_dp.steps import Context, seed
+from tests.benchmarks.mo_s_o import EXAMPLE, TYPE_MAP
+from tests.benchmarks.mo_s_o.simulation import labeler_md
 
-REPOSITORY = Path(__file__).parents[3]
-EXAMPLE = REPOSITORY / "examples/mo_s_o"
 ARCHIVE = Path(__file__).with_name("data.tar.xz")
-TYPE_MAP = ["Mo", "S", "O"]
 TEMPERATURES = [500, 1200, 2000]  # K
 PAPER_TEMPERATURES = [1000, 2500]  # K
 SETS = ("train", "validation", "held_out", "paper", "pool")
@@ -80,28 +79,21 @@ def paper_structure() -> dpdata.System:
     return dpdata.System(cluster, fmt="ase/structure", type_map=TYPE_MAP)
 
 
-def paper(context: Context) -> None:
+def paper() -> None:
     """MD of the teacher from the paper's structure, and reference labels for 30 frames of it."""
     work = Path("paper_md")
     work.mkdir(exist_ok=True)
     if not (work / "start").is_file():
         paper_structure().to("vasp/poscar", str(work / "start"))
-    md, gate = context.params.teacher_md, context.params.gate
-    settings = {
-        "labeler": context.params.teacher,
-        "type_map": TYPE_MAP,
-        "format": "vasp/poscar",
-        "temperatures": PAPER_TEMPERATURES,
-        "timestep": 1.0,
-        "friction": md.friction,
-        "nsteps": 900,
-        "interval": 20,
-        "seed": 1,
-        "min_distance": gate.min_distance,
-        "max_force": gate.max_force,
-    }
-    workdir.write_task(work / "md.json", settings)
-    subprocess.run(["ipip", "md", "start", "labels", "--settings", "md.json"], cwd=work, check=True)
+    labeler_md(
+        work,
+        work / "start",
+        "teacher",
+        temperatures=PAPER_TEMPERATURES,
+        timestep=1.0,
+        nsteps=900,
+        interval=20,
+    )
     frames = None
     for raw in sorted((work / "labels").rglob("type.raw")):
         trajectory = dpdata.LabeledSystem(str(raw.parent), fmt="deepmd/npy", type_map=TYPE_MAP)
@@ -138,7 +130,7 @@ def main() -> None:
     context = parameters(root / "first", "held_out", 1, 180)
     subprocess.run(["ipip", "init"], check=True)
     pool(context)
-    paper(context)
+    paper()
     parameters(root / "second", "validation", 2, 90)
     if not Path("train").exists():
         Path("train").symlink_to("../first/train")

@@ -1,16 +1,19 @@
-"""MD with a DeePMD model in LAMMPS, for the benchmarks of this folder."""
+"""MD with a DeePMD model in LAMMPS, or with a labeler, for the benchmarks of this folder."""
 
 from __future__ import annotations
 
+import json
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dpdata
+
+from ipip_dp import workdir
+from tests.benchmarks.mo_s_o import EXAMPLE, TYPE_MAP
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-TYPE_MAP = ["Mo", "S", "O"]
 MASSES = [95.95, 32.06, 15.999]
 HEAD = """units metal
 atom_style atomic
@@ -60,3 +63,32 @@ def loop_time(log: str) -> tuple[float, int]:
     """Seconds and steps of the last run of a LAMMPS log."""
     words = [line for line in log.splitlines() if line.startswith("Loop time")][-1].split()
     return float(words[3]), int(words[8])
+
+
+def labeler_md(folder: Path, start: Path, labeler: str, **changes: Any) -> None:
+    """Run ``ipip md`` with the teacher or the reference of examples/mo_s_o, unless finished; results in ``labels``.
+
+    Parameters
+    ----------
+    start : Path
+        A POSCAR.
+    labeler : str
+        ``teacher`` or ``reference``.
+    **changes
+        Settings beside those of every run here: ``temperatures`` (K), ``timestep`` (fs), ``nsteps``,
+        ``interval``.
+    """
+    settings = {
+        "labeler": json.loads((EXAMPLE / "param.json").read_text())["ipip"][labeler],
+        "type_map": TYPE_MAP,
+        "format": "vasp/poscar",
+        "friction": 0.01,
+        "seed": 1,
+        "min_distance": 0.5,
+        "max_force": 100.0,
+        **changes,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    workdir.write_task(folder / "md.json", settings)
+    command = ["ipip", "md", str(start.resolve()), "labels", "--settings", "md.json"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)

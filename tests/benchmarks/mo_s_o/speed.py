@@ -23,9 +23,9 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks.mo_s_o.simulation import TYPE_MAP, loop_time, md, structure
+from tests.benchmarks.mo_s_o import EXAMPLE, TYPE_MAP
+from tests.benchmarks.mo_s_o.simulation import loop_time, md, structure
 
-EXAMPLE = Path(__file__).parents[3] / "examples/mo_s_o"
 REPEATS = {24: (1, 1, 1), 192: (2, 2, 2), 1008: (2, 3, 7)}
 ROUNDS = 3
 SECONDS = 4.0  # of the teacher's MD for one figure

@@ -11,10 +11,7 @@ trajectories are kept. Writes stability.csv, stability.md and rdf.png in FOLDER.
 from __future__ import annotations
 
 import argparse
-import csv
-import json
 import shutil
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,9 +20,9 @@ import numpy as np
 
 from ipip_dp import workdir
 from ipip_dp.selection import shortest_distance
-from tests.benchmarks.mo_s_o.simulation import TYPE_MAP, md, structure, thermo
+from tests.benchmarks.mo_s_o import EXAMPLE, TYPE_MAP
+from tests.benchmarks.mo_s_o.simulation import labeler_md, md, structure, thermo
 
-EXAMPLE = Path(__file__).parents[3] / "examples/mo_s_o"
 TEMPERATURES = (300, 1000, 2000)  # K
 RDF_TEMPERATURE = 1000  # K
 RDF_STEPS = {"teacher": 2000, "reference": 500}  # of 2 fs
@@ -120,28 +117,6 @@ def rdf(frames: dpdata.System, bins: np.ndarray) -> dict[str, np.ndarray]:
     return result
 
 
-def labeler_md(folder: Path, path: Path, name: str) -> None:
-    """MD at ``RDF_TEMPERATURE`` with the teacher or the reference, unless finished."""
-    param = json.loads((EXAMPLE / "param.json").read_text())
-    settings = {
-        "labeler": param["ipip"][name],
-        "type_map": TYPE_MAP,
-        "format": "vasp/poscar",
-        "temperatures": [RDF_TEMPERATURE],
-        "timestep": 2.0,
-        "friction": 0.01,
-        "nsteps": RDF_STEPS[name],
-        "interval": 10,
-        "seed": 1,
-        "min_distance": 0.5,
-        "max_force": 100.0,
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    workdir.write_task(folder / "md.json", settings)
-    command = ["ipip", "md", str(path), "labels", "--settings", "md.json"]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
-
-
 def after_equilibration(frames: dpdata.System) -> dpdata.System:
     """A trajectory without its first quarter."""
     return frames[len(frames) // 4 :]
@@ -202,14 +177,22 @@ def main() -> None:
         for path in starts:
             for name in RDF_STEPS:
                 if name == "teacher" or path.stem == RDF_REFERENCE:
-                    tasks.append(workers.submit(labeler_md, arguments.folder / f"{path.stem}.{name}", path, name))
+                    tasks.append(
+                        workers.submit(
+                            labeler_md,
+                            arguments.folder / f"{path.stem}.{name}",
+                            path,
+                            name,
+                            temperatures=[RDF_TEMPERATURE],
+                            timestep=2.0,
+                            nsteps=RDF_STEPS[name],
+                            interval=10,
+                        )
+                    )
     for task in tasks:
         task.result()
     rows = [check(folder, path, temperature) for path, temperature, folder in jobs]
-    with (arguments.folder / "stability.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    workdir.write_csv(arguments.folder / "stability.csv", rows)
     lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
     lines += ["| " + " | ".join(str(value) for value in row.values()) + " |" for row in rows]
     workdir.write_text(arguments.folder / "stability.md", "\n".join(lines) + "\n")

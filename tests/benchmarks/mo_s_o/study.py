@@ -10,9 +10,7 @@ train at a time. Results: results.csv (one row per arm and iteration), study.png
 from __future__ import annotations
 
 import argparse
-import csv
 import json
-import os
 import shutil
 import subprocess
 import tarfile
@@ -27,13 +25,10 @@ from ipip_dp import check, diversity, predict, workdir
 from ipip_dp.params import Params
 from ipip_dp.steps import Context, pretrain
 from ipip_dp.steps.evaluate import compare
-from tests.benchmarks.mo_s_o import report
+from tests.benchmarks.mo_s_o import EXAMPLE, TYPE_MAP, report
 from tests.benchmarks.mo_s_o.arms import FINETUNE, PRETRAIN, SIZES, Arm, Size, arms
 
-REPOSITORY = Path(__file__).parents[3]
-EXAMPLE = REPOSITORY / "examples/mo_s_o"
 DATA = Path(__file__).with_name("data.tar.xz")
-TYPE_MAP = ["Mo", "S", "O"]
 PBE = Path(__file__).parent / "pbe/data"
 COLUMNS = ("validation", "held_out", "paper")
 DPGEN = ("dpgen", "run", "param.json", "machine.json")
@@ -229,12 +224,7 @@ def main() -> None:
             continue
         print(f"{time.strftime('%H:%M:%S')} {arm.name}", flush=True)
         run(prepare(root, arm, size), arm)
-        table = rows(root, all_arms)
-        with (root / ".results.csv.tmp").open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(table)
-        os.replace(root / ".results.csv.tmp", root / "results.csv")
+        workdir.write_csv(root / "results.csv", rows(root, all_arms))
     report.write(root)
 
 

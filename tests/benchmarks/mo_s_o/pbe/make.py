@@ -23,11 +23,11 @@ import dpdata
 import numpy as np
 
 from ipip_dp import diversity, workdir
+from tests.benchmarks.mo_s_o import TYPE_MAP
 
 HERE = Path(__file__).parent
 STRUCTURES = ("Mo3S11O6", "Mo0S14O0", "Mo0S10O10")
 FRAMES = {"train": 15, "held_out": 6}  # per structure
-TYPE_MAP = ["Mo", "S", "O"]
 
 
 def choose(study: Path, name: str, structure: str) -> dpdata.System:
