@@ -45,12 +45,14 @@ def baseline(param: dict) -> dict:
     metrics = BASELINE / "metrics.json"
     if not metrics.is_file():
         BASELINE.mkdir(exist_ok=True)
+        from_nothing = param["ipip"]["pretrain"]["learning_rate"]  # its rate, as fine-tuning's is too low for that
         param = {key: value for key, value in param.items() if key != "ipip"}
         for key in ("init_data_prefix", "sys_configs_prefix"):
             param[key] = f"../{param[key]}"
         data = [str(path) for path in sorted(Path().glob("iter.*/02.fp/data.*"))]
         param.update(init_data_sys=[*param["init_data_sys"], *data], model_devi_jobs=[], dp_compress=False)
         training = param["default_training_param"]
+        training["learning_rate"] = from_nothing
         training["training"]["numb_steps"] *= len(iterations())
         (BASELINE / "param.json").write_text(json.dumps(param, indent=2))
         shutil.copy("machine.json", BASELINE)

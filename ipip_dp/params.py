@@ -147,12 +147,21 @@ def ipip_argument(optional: bool = False) -> Argument:
                     "pretrain every student.",
                 ),
                 Argument(
+                    "learning_rate",
+                    [dict, None],
+                    optional=True,
+                    default=None,
+                    doc="The learning_rate section of pretraining. null: that of default_training_param, "
+                    "which fine-tuning has: it wants a lower rate than pretraining does.",
+                ),
+                Argument(
                     "training_param",
                     [dict, None],
                     optional=True,
                     default=None,
                     doc="A complete DeePMD-kit training input for pretraining, used as it stands but for "
-                    "data, seeds and numb_steps. null: default_training_param with a force-only loss.",
+                    "data, seeds and numb_steps. null: default_training_param with learning_rate and a "
+                    "force-only loss.",
                 ),
             ),
             _section(
@@ -287,6 +296,7 @@ class Pretrain:
 
     numb_steps: int
     numb_models: int | None
+    learning_rate: dict[str, Any] | None
     training_param: dict[str, Any] | None
 
 

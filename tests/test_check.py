@@ -97,6 +97,8 @@ WRONG_VALUES = [
     ("ipip.pretrain.numb_steps", None, "expected an integer greater than 0, found null"),
     ("ipip.pretrain.numb_models", 2, "expected 1 or null, found 2"),
     ("ipip.pretrain.numb_models", True, "expected 1 or null, found true"),
+    ("ipip.pretrain.learning_rate", 0.005, "expected an object {...} or null, found 0.005"),
+    ("ipip.pretrain.learning_rate.start_lr", -1, "expected a number greater than 0, found -1"),
     ("ipip.pretrain.training_param", "input.json", 'expected an object {...} or null, found "input.json"'),
     ("ipip.forget.method", "reinti", 'expected one of reinit, shrink_perturb, none, found "reinti"'),
     ("ipip.forget.at", "both ", 'expected one of pretrain, finetune, both, found "both "'),
@@ -301,6 +303,13 @@ def test_pretraining_may_have_another_loss_and_other_seeds(run):
     training["loss"] = {"start_pref_f": 10}
     training["model"]["descriptor"]["seed"] = training["model"]["fitting_net"]["seed"] = 7
     assert found(run, {"ipip.pretrain.training_param": training}) == []
+
+
+def test_two_learning_rates_of_pretraining_are_one_too_many(run):
+    training = run.param["default_training_param"]
+    rate = {"type": "exp", "start_lr": 0.001}
+    (line,) = found(run, {"ipip.pretrain.training_param": training, "ipip.pretrain.learning_rate": rate})
+    assert line.endswith("learning_rate: ipip.pretrain.training_param has one of its own; remove one of the two")
 
 
 def test_a_training_input_per_student_needs_one_each(run):

@@ -114,8 +114,15 @@ def _check_inputs(jdata: dict[str, Any], params: Params) -> Iterator[str]:
         return
     for key, value in inputs.items():
         yield from _check_input(key, value, jdata["type_map"])
+    rate, rate_key = params.pretrain.learning_rate, "ipip.pretrain.learning_rate"
+    if rate is not None and own is None:
+        merged = {**next(iter(inputs.values())), "learning_rate": rate}
+        problems = _check_input("ipip.pretrain", merged, jdata["type_map"])
+        yield from (problem for problem in problems if problem.startswith(rate_key))
     if own is None:
         return
+    if rate is not None:
+        yield f"{rate_key}: {own_key} has one of its own; remove one of the two"
     for key, value in inputs.items():
         for name in ("descriptor", "fitting_net"):
             yield from _same_model(own_key, own["model"], key, value["model"], name)

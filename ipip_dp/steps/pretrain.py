@@ -29,8 +29,8 @@ FORCE_ONLY = {
 def training_input(context: Context, member: int, systems: Sequence[str]) -> dict[str, Any]:
     """The DeePMD-kit input of one student.
 
-    ``pretrain.training_param`` as it stands, or ``default_training_param`` with a
-    force-only loss; in both, data, seeds and number of steps are set here.
+    ``pretrain.training_param`` as it stands, or ``default_training_param`` with
+    ``pretrain.learning_rate`` and a force-only loss; in both, data, seeds and number of steps are set here.
 
     Parameters
     ----------
@@ -43,6 +43,8 @@ def training_input(context: Context, member: int, systems: Sequence[str]) -> dic
         template = template[member]
     result = copy.deepcopy(settings.training_param or template)
     if settings.training_param is None:
+        if settings.learning_rate is not None:
+            result["learning_rate"] = settings.learning_rate
         result["loss"] = {**result.get("loss", {}), **FORCE_ONLY}
     model = result["model"]
     model["type_map"] = context.type_map

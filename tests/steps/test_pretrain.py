@@ -26,6 +26,13 @@ def test_the_default_input_is_trained_with_forces_only(context):
     assert found["model"]["fitting_net"]["neuron"] == default["model"]["fitting_net"]["neuron"]
 
 
+def test_pretraining_may_have_a_learning_rate_of_its_own(make_context):
+    rate = {"type": "cosine", "start_lr": 0.005, "stop_lr": 1e-6}
+    context = make_context(ipip={"pretrain": {"learning_rate": rate}})
+    assert pretrain.training_input(context, 0, SYSTEMS)["learning_rate"] == rate
+    assert context.jdata["default_training_param"]["learning_rate"] != rate
+
+
 def test_an_own_input_keeps_its_loss(make_context):
     own = copy.deepcopy(make_context().jdata["default_training_param"])
     own["loss"]["start_pref_e"] = 0.5

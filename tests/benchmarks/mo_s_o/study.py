@@ -26,7 +26,7 @@ from ipip_dp.params import Params
 from ipip_dp.steps import Context, pretrain
 from ipip_dp.steps.evaluate import compare
 from tests.benchmarks.mo_s_o import EXAMPLE, TYPE_MAP, report
-from tests.benchmarks.mo_s_o.arms import FINETUNE, PRETRAIN, SIZES, Arm, Size, arms
+from tests.benchmarks.mo_s_o.arms import FINETUNE, PRETRAIN, SCHEDULE, SIZES, Arm, Size, arms
 
 DATA = Path(__file__).with_name("data.tar.xz")
 PBE = Path(__file__).parent / "pbe/data"
@@ -52,7 +52,10 @@ def parameters(arm: Arm, size: Size) -> dict[str, Any]:
     del ipip["init"]
     job = {**param["model_devi_jobs"][0], "temps": [1000, 2000], "nsteps": size.exploration}
     param["model_devi_jobs"] = [job] * max(0, arm.rounds - 1)
-    for path, value in {PRETRAIN: size.pretrain, FINETUNE: size.finetune, **arm.changes}.items():
+    changes = {PRETRAIN: size.pretrain, FINETUNE: size.finetune}
+    if arm.rounds == 0:  # from nothing, students learn better at the rate of pretraining
+        changes[SCHEDULE] = ipip["pretrain"]["learning_rate"]
+    for path, value in {**changes, **arm.changes}.items():
         *parents, last = path.split(".")
         section = param
         for key in parents:
