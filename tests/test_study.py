@@ -35,6 +35,8 @@ def test_no_frame_is_in_two_sets(root):
     for system in sets["train"]:
         together = np.concatenate([systems[system] for systems in sets.values()])
         assert len(np.unique(together, axis=0)) == len(together)
+    for name, coords in frames(root / "data/pool_reference").items():
+        np.testing.assert_array_equal(coords, sets["pool"][name])
 
 
 def test_fewer_labels_are_a_part_of_the_training_set(root):

@@ -26,7 +26,7 @@ from ipip_dp.params import Params
 from ipip_dp.steps import Context, pretrain
 from ipip_dp.steps.evaluate import compare
 from tests.benchmarks.mo_s_o import EXAMPLE, TYPE_MAP, report
-from tests.benchmarks.mo_s_o.arms import FINETUNE, PRETRAIN, SCHEDULE, SIZES, Arm, Size, arms
+from tests.benchmarks.mo_s_o.arms import ALL_LABELS, FINETUNE, PRETRAIN, SCHEDULE, SIZES, Arm, Size, arms
 
 DATA = Path(__file__).with_name("data.tar.xz")
 PBE = Path(__file__).parent / "pbe/data"
@@ -88,6 +88,12 @@ def unpack(root: Path, labels: list[int]) -> None:
         for name in ("train", "held_out"):
             shutil.copytree(PBE / name, temporary / f"pbe_{name}")
         temporary.rename(root / "data")
+    everything = root / "data" / f"train-{ALL_LABELS}"
+    if not everything.is_dir():
+        temporary = workdir.fresh(root / "data" / ".train.tmp")
+        for name in ("train", "pool_reference"):
+            shutil.copytree(root / "data" / name, temporary / name)
+        temporary.rename(everything)
     for number in labels:
         target = root / "data" / f"train-{number}"
         if target.is_dir():
