@@ -92,7 +92,7 @@ def steps_panel(axes: Axes, rows: list[dict[str, Any]], labels: float) -> None:
         elif name == f"ipip-{labels:.0f}":
             families["IPIP"].append(point)
     for name, points in families.items():
-        if points:
+        if len(points) > 1:
             axes.plot(*zip(*sorted(points), strict=True), "o-", label=name)
     axes.set_xscale("log")
     axes.set_xlabel("training steps of one student")
@@ -117,7 +117,7 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
         "forgetting": ("which forgetting, and when", beside),
         "pool": ("what the second round trains on", beside),
         "students": ("how many students", beside),
-        "settings": (f"settings ({numbers[-1]:.0f} labels)", f"once-{numbers[-1]:.0f}"),
+        "settings": ("other settings", f"once-{numbers[-1]:.0f}"),
         "PBE": ("PBE as the reference", "teacher-pbe"),
     }
     groups = {group: how for group, how in groups.items() if any(row["group"] == group for row in last)}
