@@ -225,12 +225,12 @@ def _settings(size: Size) -> list[Arm]:
         "large": LARGE,
     }
     long = {"numb_models": 1, **LARGE, PRETRAIN: 40000, FINETUNE: 40000}
-    final = {"numb_models": 1, **others["cutoff-6"], FINETUNE: 50000}
+    longest = {"numb_models": 1, **others["cutoff-6"], FINETUNE: 50000}
     middle = size.labels[len(size.labels) // 2]
     rate = {f"{SCHEDULE}.start_lr": 0.005}
     return [
         Arm(f"finetuned-at-0.005-{middle}", "settings", middle, rate, 1, f"once-{middle}", "pretrain"),
-        Arm(f"final-{ALL_LABELS}", "settings", ALL_LABELS, final),  # the model of examples/mo_s_o/models
+        Arm(f"long-6-{ALL_LABELS}", "settings", ALL_LABELS, longest),
         Arm(f"large-long-pretrained-{labels}", "settings", labels, long),
         *(
             Arm(f"{name}-{labels}", "settings", labels, {"numb_models": 1, FINETUNE: 2 * size.finetune, **changes}, 0)

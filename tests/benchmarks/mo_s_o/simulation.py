@@ -91,4 +91,4 @@ def labeler_md(folder: Path, start: Path, labeler: str, **changes: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     workdir.write_task(folder / "md.json", settings)
     command = ["ipip", "md", str(start.resolve()), "labels", "--settings", "md.json"]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    subprocess.run(command, cwd=folder, check=True)

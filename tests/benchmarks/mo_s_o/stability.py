@@ -2,7 +2,9 @@
 
     python -m tests.benchmarks.mo_s_o.stability MODEL FOLDER
 
-NVT for 20 ps at 300, 1000 and 2000 K: mean temperature, lost atoms, smallest distance. NVE for
+NVT for 20 ps at 300, 1000 and 2000 K: mean temperature, lost atoms, smallest distance, and the force
+RMSE against the reference on frames of this very trajectory, since one that leaves what the model
+knows can still look quiet. NVE for
 10 ps from the end of the one at 1000 K: drift of the total energy. Radial distribution functions
 at 1000 K beside the teacher's (4 ps) and, for one structure, the reference's (1 ps). Finished
 trajectories are kept. Writes stability.csv, stability.md and rdf.png in FOLDER.
@@ -11,6 +13,7 @@ trajectories are kept. Writes stability.csv, stability.md and rdf.png in FOLDER.
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +22,7 @@ import dpdata
 import numpy as np
 
 from ipip_dp import workdir
+from ipip_dp.labelers import make_driver
 from ipip_dp.selection import shortest_distance
 from tests.benchmarks.mo_s_o import EXAMPLE, TYPE_MAP
 from tests.benchmarks.mo_s_o.simulation import labeler_md, md, structure, thermo
@@ -28,6 +32,8 @@ RDF_TEMPERATURE = 1000  # K
 RDF_STEPS = {"teacher": 2000, "reference": 500}  # of 2 fs
 RDF_REFERENCE = "mo3o9_s2"  # the reference takes half a second per step
 BINS = np.linspace(0, 4.7, 95)  # Angstrom; up to half of the smallest box
+ERROR_TIMES = (1, 2.5, 5, 10, 20)  # ps
+INTERVAL = 0.05  # ps between two frames of a trajectory
 TIMESTEP = 0.001  # ps; 0.5 fs at 2000 K, where molecules of oxygen vibrate and collide fast
 DUMP = "dump 1 all custom {every} traj id type x y z\ndump_modify 1 sort id\n"
 NVT = """timestep {timestep}
@@ -51,7 +57,7 @@ def trajectory(folder: Path, model: Path, path: Path, temperature: int, ps: floa
     if folder.is_dir():
         return
     timestep = TIMESTEP / 2 if temperature >= 2000 else TIMESTEP
-    commands = NVT.format(timestep=timestep, temperature=temperature) + DUMP.format(every=round(0.05 / timestep))
+    commands = NVT.format(timestep=timestep, temperature=temperature) + DUMP.format(every=round(INTERVAL / timestep))
     commands += f"run {round(ps / timestep)}\n"
     if then_nve:
         commands += NVE.format(timestep=timestep / 2, steps=round(2 * then_nve / timestep))
@@ -77,7 +83,23 @@ def drift(log: str, n_atoms: int) -> float:
     return 1000 * float(np.polyfit(time, table[:, names.index("TotEng")], 1)[0]) / n_atoms
 
 
-def check(folder: Path, path: Path, temperature: int) -> dict[str, object]:
+def force_errors(frames: dpdata.System, model: Path) -> dict[str, float]:
+    """Force RMSE against the reference along the model's own trajectory, in eV/Angstrom."""
+    from deepmd.calculator import DP
+
+    reference = json.loads((EXAMPLE / "param.json").read_text())["ipip"]["reference"]
+    calculators = DP(model=str(model)), make_driver(reference, TYPE_MAP).ase_calculator
+    result = {}
+    for time in ERROR_TIMES:
+        if round(time / INTERVAL) >= len(frames):  # a shorter --ps
+            break
+        atoms = frames[round(time / INTERVAL)].to("ase/structure")[0]
+        student, label = (calculator.get_forces(atoms) for calculator in calculators)
+        result[f"error at {time} ps (eV/A)"] = round(float(np.sqrt(np.mean((student - label) ** 2))), 2)
+    return result
+
+
+def check(folder: Path, path: Path, temperature: int, model: Path) -> dict[str, object]:
     """What one NVT trajectory shows."""
     logs = (folder / "log.lammps").read_text()
     first = logs[: logs.index("Loop time") + 20]
@@ -92,6 +114,7 @@ def check(folder: Path, path: Path, temperature: int) -> dict[str, object]:
         "lost atoms": int(n_atoms - table[:, names.index("Atoms")].min()),
         "smallest distance (A)": round(smallest_distance(frames), 3),
         "NVE drift (meV/atom/ps)": round(drift(logs, n_atoms), 4) if temperature == 1000 else "",
+        **force_errors(frames, model),
     }
 
 
@@ -191,7 +214,7 @@ def main() -> None:
                     )
     for task in tasks:
         task.result()
-    rows = [check(folder, path, temperature) for path, temperature, folder in jobs]
+    rows = [check(folder, path, temperature, arguments.model) for path, temperature, folder in jobs]
     workdir.write_csv(arguments.folder / "stability.csv", rows)
     lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
     lines += ["| " + " | ".join(str(value) for value in row.values()) + " |" for row in rows]
