@@ -35,6 +35,11 @@ class Size:
     finetune: int
     exploration: int
 
+    @property
+    def middle(self) -> int:
+        """The number of labels of the arms that ask anything but how many."""
+        return self.labels[len(self.labels) // 2]
+
 
 SIZES = {
     "quick": Size("quick", labels=(60,), pretrain=3000, finetune=1500, exploration=300),
@@ -94,7 +99,7 @@ class Arm:
 
 def arms(size: Size) -> list[Arm]:
     """Every arm of one size, an arm after those it starts from."""
-    middle = size.labels[len(size.labels) // 2]
+    middle = size.middle
     result: list[Arm] = []
     for labels in size.labels:
         result += _question(labels, seed=1, after=None if labels == size.labels[0] else f"once-{size.labels[0]}")
@@ -226,10 +231,9 @@ def _settings(size: Size) -> list[Arm]:
     }
     long = {"numb_models": 1, **LARGE, PRETRAIN: 40000, FINETUNE: 40000}
     longest = {"numb_models": 1, **others["cutoff-6"], FINETUNE: 50000}
-    middle = size.labels[len(size.labels) // 2]
     rate = {f"{SCHEDULE}.start_lr": 0.005}
     return [
-        Arm(f"finetuned-at-0.005-{middle}", "settings", middle, rate, 1, f"once-{middle}", "pretrain"),
+        Arm(f"finetuned-at-0.005-{size.middle}", "settings", size.middle, rate, 1, f"once-{size.middle}", "pretrain"),
         Arm(f"long-6-{ALL_LABELS}", "settings", ALL_LABELS, longest),
         Arm(f"large-long-pretrained-{labels}", "settings", labels, long),
         *(

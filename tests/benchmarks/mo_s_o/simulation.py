@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 import dpdata
 
 from ipip_dp import workdir
-from tests.benchmarks.mo_s_o import EXAMPLE, TYPE_MAP
+from tests.benchmarks.mo_s_o import TYPE_MAP, labeler
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,21 +64,21 @@ def loop_time(log: str) -> tuple[float, int]:
     return float(words[3]), int(words[8])
 
 
-def labeler_md(folder: Path, start: Path, labeler: str, **changes: Any) -> None:
+def labeler_md(folder: Path, start: Path, name: str, **changes: Any) -> None:
     """Run ``ipip md`` with the teacher or the reference of examples/mo_s_o, unless finished; results in ``labels``.
 
     Parameters
     ----------
     start : Path
         A POSCAR.
-    labeler : str
+    name : str
         ``teacher`` or ``reference``.
     **changes
         Settings beside those of every run here: ``temperatures`` (K), ``timestep`` (fs), ``nsteps``,
         ``interval``.
     """
     settings = {
-        "labeler": json.loads((EXAMPLE / "param.json").read_text())["ipip"][labeler],
+        "labeler": labeler(name),
         "type_map": TYPE_MAP,
         "format": "vasp/poscar",
         "friction": 0.01,

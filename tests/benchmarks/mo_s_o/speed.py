@@ -9,7 +9,6 @@ machine slows all of them alike; the medians are printed.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
@@ -23,7 +22,7 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks.mo_s_o import EXAMPLE, TYPE_MAP
+from tests.benchmarks.mo_s_o import EXAMPLE, TYPE_MAP, labeler
 from tests.benchmarks.mo_s_o.simulation import loop_time, md, structure
 
 REPEATS = {24: (1, 1, 1), 192: (2, 2, 2), 1008: (2, 3, 7)}
@@ -40,9 +39,8 @@ def teacher_step(system) -> float:
 
     from ipip_dp.labelers import make_driver
 
-    config = json.loads((EXAMPLE / "param.json").read_text())["ipip"]["teacher"]
     atoms = system.to("ase/structure")[0]
-    atoms.calc = make_driver(config, TYPE_MAP).ase_calculator
+    atoms.calc = make_driver(labeler("teacher"), TYPE_MAP).ase_calculator
     MaxwellBoltzmannDistribution(atoms, temperature_K=300, rng=np.random.default_rng(1))
     dynamics = VelocityVerlet(atoms, timestep=units.fs)
     dynamics.run(2)

@@ -13,7 +13,6 @@ trajectories are kept. Writes stability.csv, stability.md and rdf.png in FOLDER.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,7 +23,7 @@ import numpy as np
 from ipip_dp import workdir
 from ipip_dp.labelers import make_driver
 from ipip_dp.selection import shortest_distance
-from tests.benchmarks.mo_s_o import EXAMPLE, TYPE_MAP
+from tests.benchmarks.mo_s_o import EXAMPLE, TYPE_MAP, labeler
 from tests.benchmarks.mo_s_o.simulation import labeler_md, md, structure, thermo
 
 TEMPERATURES = (300, 1000, 2000)  # K
@@ -87,8 +86,7 @@ def force_errors(frames: dpdata.System, model: Path) -> dict[str, float]:
     """Force RMSE against the reference along the model's own trajectory, in eV/Angstrom."""
     from deepmd.calculator import DP
 
-    reference = json.loads((EXAMPLE / "param.json").read_text())["ipip"]["reference"]
-    calculators = DP(model=str(model)), make_driver(reference, TYPE_MAP).ase_calculator
+    calculators = DP(model=str(model)), make_driver(labeler("reference"), TYPE_MAP).ase_calculator
     result = {}
     for time in ERROR_TIMES:
         if round(time / INTERVAL) >= len(frames):  # a shorter --ps

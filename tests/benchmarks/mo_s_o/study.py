@@ -25,7 +25,7 @@ from ipip_dp import check, diversity, predict, workdir
 from ipip_dp.params import Params
 from ipip_dp.steps import Context, pretrain
 from ipip_dp.steps.evaluate import compare
-from tests.benchmarks.mo_s_o import EXAMPLE, TYPE_MAP, report
+from tests.benchmarks.mo_s_o import EXAMPLE, TYPE_MAP, labeler, report
 from tests.benchmarks.mo_s_o.arms import ALL_LABELS, FINETUNE, PRETRAIN, SCHEDULE, SIZES, Arm, Size, arms
 
 DATA = Path(__file__).with_name("data.tar.xz")
@@ -221,9 +221,8 @@ def main() -> None:
     root = (arguments.folder / size.name).resolve()
     root.mkdir(parents=True, exist_ok=True)
     unpack(root, list(size.labels))
-    teacher = json.loads((EXAMPLE / "param.json").read_text())["ipip"]["teacher"]
     for arm in TEACHERS:
-        evaluate(root / arm.name, "iter.000000", teacher, arm)
+        evaluate(root / arm.name, "iter.000000", labeler("teacher"), arm)
     wanted = set(arguments.only) or {arm.name for arm in all_arms}
     for arm in reversed(all_arms):
         if arm.name in wanted and arm.after:
