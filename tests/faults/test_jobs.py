@@ -206,9 +206,10 @@ def test_a_pretraining_killed_once_goes_on(finished, tmp_path):
     stages.start_until_exists(run, "iter.000000/00.ipip/pretrain/done", **environment)
     calls = (tmp_path / "wrapper/calls").read_text().splitlines()
     assert sorted("--restart" in call for call in calls) == [False, False, True]
-    curve = np.loadtxt(folder / "000/lcurve.out")
-    assert curve[0, 0] == 0 and curve[-1, 0] == 200
-    assert np.all(np.diff(curve[:, 0]) >= 0)
+    shown = np.loadtxt(folder / "000/lcurve.out")[:, 0]
+    assert shown[0] == 0 and shown[-1] == 200
+    assert np.diff(shown).min() >= -10  # a row may have been shown after the last checkpoint
+    assert np.count_nonzero(shown == 0) == 1
 
 
 @pytest.mark.fault("a training is killed whenever it runs", "four tries, then one line that says so")
