@@ -47,6 +47,14 @@ def test_fewer_labels_are_a_part_of_the_training_set(root):
             assert {tuple(row) for row in chosen[name]} <= {tuple(row) for row in coords}
 
 
+def test_labels_of_explored_frames_are_counted(root, tmp_path):
+    for iteration in (0, 1):
+        for number in ("000", "001"):
+            system = root / "data" / "train-60" / "Mo9S18O0"
+            workdir.link(system, tmp_path / f"iter.{iteration:06d}/02.fp/data.{number}")
+    assert [study.explored(tmp_path, iteration) for iteration in range(3)] == [0, 20, 40]
+
+
 @pytest.mark.parametrize("size", arms.SIZES.values(), ids=arms.SIZES)
 def test_arms_start_from_what_they_share(size):
     """The same training in iteration 0, up to where they part, and every name once."""

@@ -23,11 +23,25 @@ LARGE = {
 }
 ALL_LABELS = 2300  # the training frames and the whole pool, labelled by the reference
 PBE_LABELS = 45  # the training frames of pbe/data
+CUTOFF_6 = {f"{DESCRIPTOR}.rcut": 6.0, f"{DESCRIPTOR}.sel": [16, 32, 20]}
+EXPLORED = {"fp_task_max": 43}  # frames a structure and round: the six of them go from 240 labels to about 500
 
 
 @dataclass(frozen=True)
 class Size:
-    """How long everything takes: ``pretrain`` and ``finetune`` are training steps."""
+    """How long everything takes.
+
+    Attributes
+    ----------
+    name : str
+        The option of the command.
+    labels : tuple of int
+        Reference labels of the arms that ask how many it takes.
+    pretrain, finetune : int
+        Training steps of one student in one round.
+    exploration : int
+        MD steps of a trajectory in the first round; every next round has three times as many.
+    """
 
     name: str
     labels: tuple[int, ...]
@@ -58,7 +72,7 @@ class Arm:
     group : str
         The question it belongs to, a panel of the figure.
     labels : int
-        Reference-labelled training frames.
+        Reference-labelled training frames to begin with.
     changes : dict
         Key path in param.json -> value.
     rounds : int
@@ -109,7 +123,7 @@ def arms(size: Size) -> list[Arm]:
     for seed in (2, 3):
         result += _question(middle, seed=seed, after=None)
         result += _equal_compute(size, middle, seed=seed)
-    result += _forgetting(middle) + _data(middle) + _students(middle) + _convergence(size, middle)
+    result += _exploration(size) + _forgetting(middle) + _data(middle) + _students(middle) + _convergence(size, middle)
     return [*result, *_pbe(size), *_settings(size)]
 
 
@@ -135,6 +149,19 @@ def _equal_compute(size: Size, labels: int, seed: int) -> list[Arm]:
     return [
         Arm(f"pretraining-only-{end}", "equal compute", labels, longer, seed=seed),
         Arm(f"finetuning-only-{end}", "equal compute", labels, scratch, rounds=0, seed=seed),
+    ]
+
+
+def _exploration(size: Size) -> list[Arm]:
+    """The reference labels what the students explored: DP-GEN's loop, from few labels and from all there are.
+
+    In its second round ``explored-240`` has about as many labels as ``ipip-500``.
+    """
+    middle = size.middle
+    take_home = {**EXPLORED, **CUTOFF_6, FINETUNE: 4 * size.finetune}
+    return [
+        Arm(f"explored-{middle}", "exploration", middle, EXPLORED, 4, f"once-{middle}", "train"),
+        Arm(f"explored-6-{ALL_LABELS}", "exploration", ALL_LABELS, take_home, 3),
     ]
 
 
@@ -222,7 +249,7 @@ def _settings(size: Size) -> list[Arm]:
         "rate-0.002": {f"{SCHEDULE}.start_lr": 0.002},
         "exponential-0.005": {SCHEDULE: {**exponential, "start_lr": 0.005}},
         "exponential-0.001": {SCHEDULE: {**exponential, "start_lr": 0.001}},
-        "cutoff-6": {f"{DESCRIPTOR}.rcut": 6.0, f"{DESCRIPTOR}.sel": [16, 32, 20]},
+        "cutoff-6": CUTOFF_6,
         "batch-4": {"init_batch_size": [4]},
         "float64": {f"{DESCRIPTOR}.precision": "float64", f"{FITTING_NET}.precision": "float64"},
         "force-prefactor-10": {"default_training_param.loss.limit_pref_f": 10},
@@ -230,7 +257,7 @@ def _settings(size: Size) -> list[Arm]:
         "large": LARGE,
     }
     long = {"numb_models": 1, **LARGE, PRETRAIN: 40000, FINETUNE: 40000}
-    longest = {"numb_models": 1, **others["cutoff-6"], FINETUNE: 50000}
+    longest = {"numb_models": 1, **CUTOFF_6, FINETUNE: 50000}
     rate = {f"{SCHEDULE}.start_lr": 0.005}
     return [
         Arm(f"finetuned-at-0.005-{size.middle}", "settings", size.middle, rate, 1, f"once-{size.middle}", "pretrain"),

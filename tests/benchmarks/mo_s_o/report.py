@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 ERRORS = ("held_out_ensemble", "paper_ensemble")
 ERROR = ERRORS[0]
 TEXTS = ("name", "group", "reference")
+EXPLORED = "explored-240"  # the arm whose rounds are a curve against labels
 KINDS = {"scratch": "DP-GEN without IPIP", "once": "pretrained once", "ipip": "IPIP, two rounds"}
 
 
@@ -37,11 +38,11 @@ def last_rounds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def labels_panel(axes: Axes, rows: list[dict[str, Any]], teacher: float) -> None:
-    """Error against the number of labels, seeds as points."""
+    """Error against the number of labels: seeds as points, rounds with labels of their own as a curve."""
     axes.axhline(teacher, color="tab:gray", ls="--", label="teacher (CHGNet)")
     for kind, text in KINDS.items():
         by_labels = defaultdict(list)
-        for row in rows:
+        for row in last_rounds(rows):
             if row["group"] == "labels" and row["name"].startswith(f"{kind}-"):
                 by_labels[row["labels"]].append(row[ERROR])
         numbers = sorted(by_labels)
@@ -52,6 +53,9 @@ def labels_panel(axes: Axes, rows: list[dict[str, Any]], teacher: float) -> None
             "o",
             color=line.get_color(),
         )
+    explored = [(row["labels"], row[ERROR]) for row in rows if row["name"] == EXPLORED]
+    if explored:
+        axes.plot(*zip(*explored, strict=True), "s:", label="IPIP, labels of explored frames")
     axes.set_xscale("log")
     axes.minorticks_off()
     axes.set_xticks(sorted({row["labels"] for row in rows if row["group"] == "labels"}))
@@ -121,7 +125,7 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
         "PBE": ("PBE as the reference", "teacher-pbe"),
     }
     groups = {group: how for group, how in groups.items() if any(row["group"] == group for row in last)}
-    curves = [lambda axes: labels_panel(axes, last, teacher)]
+    curves = [lambda axes: labels_panel(axes, rows, teacher)]
     if any(row["group"] in ("steps", "equal compute") for row in last):
         curves.append(lambda axes: steps_panel(axes, rows, middle))
     panels = len(curves) + len(groups)

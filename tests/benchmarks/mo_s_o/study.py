@@ -21,7 +21,7 @@ from typing import Any
 import dpdata
 import numpy as np
 
-from ipip_dp import check, diversity, predict, workdir
+from ipip_dp import check, data, diversity, predict, workdir
 from ipip_dp.params import Params
 from ipip_dp.steps import Context, pretrain
 from ipip_dp.steps.evaluate import compare
@@ -45,13 +45,13 @@ def parameters(arm: Arm, size: Size) -> dict[str, Any]:
     """The arm's param.json."""
     param = json.loads((EXAMPLE / "param.json").read_text())
     param["init_data_sys"] = [arm.train]
-    # D stays fixed, so that arms have equally many reference labels: only the pool changes between rounds.
+    # D stays fixed unless the arm says otherwise, so that arms have equally many reference labels.
     param.update(fp_task_max=0, dp_compress=False)
     ipip = param["ipip"]
     ipip.update(seed=arm.seed, held_out=[next(iter(arm.tests.values()))], stop={"patience": 100}, check_interval=0.5)
     del ipip["init"]
-    job = {**param["model_devi_jobs"][0], "temps": [1000, 2000], "nsteps": size.exploration}
-    param["model_devi_jobs"] = [job] * max(0, arm.rounds - 1)
+    job = {**param["model_devi_jobs"][0], "temps": [1000, 2000]}
+    param["model_devi_jobs"] = [{**job, "nsteps": 3**i * size.exploration} for i in range(arm.rounds - 1)]
     changes = {PRETRAIN: size.pretrain, FINETUNE: size.finetune}
     if arm.rounds == 0:  # from nothing, students learn better at the rate of pretraining
         changes[SCHEDULE] = ipip["pretrain"]["learning_rate"]
@@ -182,6 +182,12 @@ def steps(param: dict[str, Any], iteration: int) -> tuple[int, int]:
     return (param["ipip"]["pretrain"]["numb_steps"] * (iteration + 1) if "ipip" in param else 0), finetuning
 
 
+def explored(folder: Path, iteration: int) -> int:
+    """How many explored frames the reference had labelled before an iteration."""
+    systems = [system for i in range(iteration) for system in sorted(folder.glob(f"iter.{i:06d}/02.fp/data.*"))]
+    return sum(data.check_frames(system) for system in systems)
+
+
 def rows(root: Path, all_arms: list[Arm]) -> list[dict[str, Any]]:
     """One row per finished arm and iteration."""
     result = []
@@ -190,6 +196,7 @@ def rows(root: Path, all_arms: list[Arm]) -> list[dict[str, Any]]:
         for path in sorted((root / arm.name / "errors").glob("iter.*.held_out.json")):
             iteration = int(path.name.split(".")[1])
             row: dict[str, Any] = {key: getattr(arm, key) for key in ("name", "group", "labels", "reference", "seed")}
+            row["labels"] += explored(root / arm.name, iteration)
             counted = steps(json.loads(parameter_file.read_text()), iteration) if parameter_file.is_file() else (0, 0)
             row["iteration"], row["pretraining_steps"], row["finetuning_steps"] = iteration, *counted
             for column in COLUMNS:
