@@ -49,9 +49,9 @@ def test_fewer_labels_are_a_part_of_the_training_set(root):
 
 def test_labels_of_explored_frames_are_counted(root, tmp_path):
     for iteration in (0, 1):
-        for number in ("000", "001"):
-            system = root / "data" / "train-60" / "Mo9S18O0"
-            workdir.link(system, tmp_path / f"iter.{iteration:06d}/02.fp/data.{number}")
+        for number, system in enumerate(("Mo9S18O0", "Mo3S18O0")):
+            labelled = tmp_path / f"iter.{iteration:06d}/02.fp/data.{number:03d}"
+            workdir.link(root / "data/train-60" / system, labelled / system)
     assert [study.explored(tmp_path, iteration) for iteration in range(3)] == [0, 20, 40]
 
 

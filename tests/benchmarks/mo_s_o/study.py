@@ -184,8 +184,8 @@ def steps(param: dict[str, Any], iteration: int) -> tuple[int, int]:
 
 def explored(folder: Path, iteration: int) -> int:
     """How many explored frames the reference had labelled before an iteration."""
-    systems = [system for i in range(iteration) for system in sorted(folder.glob(f"iter.{i:06d}/02.fp/data.*"))]
-    return sum(data.check_frames(system) for system in systems)
+    labelled = [path for i in range(iteration) for path in folder.glob(f"{workdir.Iteration(i).root}/02.fp/data.*")]
+    return sum(data.check_frames(system) for system in data.find_systems(labelled))
 
 
 def rows(root: Path, all_arms: list[Arm]) -> list[dict[str, Any]]:
