@@ -15,6 +15,7 @@ SCHEDULE = "default_training_param.learning_rate"
 DESCRIPTOR = "default_training_param.model.descriptor"
 FITTING_NET = "default_training_param.model.fitting_net"
 FORGET = "ipip.forget"
+NONE = {f"{FORGET}.method": "none"}
 RELABEL = "ipip.relabel"
 LARGE = {
     f"{DESCRIPTOR}.neuron": [25, 50, 100],
@@ -123,6 +124,8 @@ def arms(size: Size) -> list[Arm]:
     for seed in (2, 3):
         result += _question(middle, seed=seed, after=None)
         result += _equal_compute(size, middle, seed=seed)
+        end = _end(middle, seed)
+        result.append(Arm(f"none-at-pretrain-{end}", "forgetting", middle, NONE, 2, f"ipip-{end}", seed=seed))
     result += _exploration(size) + _forgetting(middle) + _data(middle) + _students(middle) + _convergence(size, middle)
     return [*result, *_pbe(size), *_settings(size)]
 
@@ -167,7 +170,7 @@ def _exploration(size: Size) -> list[Arm]:
 
 def _forgetting(labels: int) -> list[Arm]:
     methods: dict[str, dict[str, Any]] = {
-        "none": {f"{FORGET}.method": "none"},
+        "none": NONE,
         "last-layers": {f"{FORGET}.scope": "layer_2,final_layer"},
         "reinit": {},
     }

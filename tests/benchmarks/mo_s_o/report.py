@@ -66,13 +66,24 @@ def labels_panel(axes: Axes, rows: list[dict[str, Any]], teacher: float) -> None
     axes.legend(frameon=False, fontsize=8)
 
 
+def by_seeds(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The last iterations of the arms that differ in nothing but the seed, by the name of the first."""
+    result = defaultdict(list)
+    for row in last_rounds(rows):
+        result[row["name"].partition("-seed")[0]].append(row)
+    return result
+
+
 def bars_panel(axes: Axes, rows: list[dict[str, Any]], group: str, title: str, beside: str | None) -> None:
-    """The arms of one group, and beside them the arm they are to be compared with, in gray."""
-    chosen = [row for row in rows if row["group"] == group or row["name"] == beside]
-    names = [row["name"] for row in chosen]
-    colors = ["tab:gray" if row["name"] == beside else "tab:blue" for row in chosen]
-    bars = axes.barh(names, [row[ERROR] for row in chosen], color=colors)
-    axes.bar_label(bars, fmt="%.3f", padding=2, fontsize=8)
+    """The arms of one group, and beside them the arm they are to be compared with, in gray; seeds as points."""
+    chosen = {name: seeds for name, seeds in by_seeds(rows).items() if seeds[0]["group"] == group or name == beside}
+    errors = {name: [row[ERROR] for row in seeds] for name, seeds in chosen.items()}
+    colors = ["tab:gray" if name == beside else "tab:blue" for name in chosen]
+    bars = axes.barh(list(errors), [np.mean(values) for values in errors.values()], color=colors)
+    axes.bar_label(bars, fmt="%.3f", padding=12, fontsize=8)
+    for name, values in errors.items():
+        if len(values) > 1:
+            axes.plot(values, [name] * len(values), "k.", ms=4)
     axes.margins(x=0.15)
     axes.invert_yaxis()
     axes.tick_params(axis="y", labelsize=8)
@@ -174,8 +185,22 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def seeds_table(rows: list[dict[str, Any]]) -> str:
+    """Mean and standard deviation over seeds of the arms that have several, in Markdown."""
+    lines = ["| arm | seeds | validation | held-out | paper's structure |", "|" + "---|" * 5]
+    for name, seeds in by_seeds(rows).items():
+        if len(seeds) > 1:
+            cells = [name, str(len(seeds))]
+            for error in ("validation_ensemble", *ERRORS):
+                values = [row[error] for row in seeds]
+                cells.append(f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}")
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n" if len(lines) > 2 else ""
+
+
 def write(root: Path) -> None:
     """Write study.png and study.md beside results.csv."""
     rows = read(root / "results.csv")
     picture(rows, root / "study.png")
-    workdir.write_text(root / "study.md", "Force RMSE in eV/Å.\n\n" + table(rows))
+    parts = ["Force RMSE in eV/Å.\n", table(rows), seeds_table(rows)]
+    workdir.write_text(root / "study.md", "\n".join(part for part in parts if part))
