@@ -161,10 +161,10 @@ def _exploration(size: Size) -> list[Arm]:
     In its second round ``explored-240`` has about as many labels as ``ipip-500``.
     """
     middle = size.middle
-    take_home = {**EXPLORED, **CUTOFF_6, FINETUNE: 4 * size.finetune}
+    take_home = {**EXPLORED, **CUTOFF_6, **NONE, PRETRAIN: size.pretrain // 2, FINETUNE: 3 * size.finetune}
     return [
         Arm(f"explored-{middle}", "exploration", middle, EXPLORED, 4, f"once-{middle}", "train"),
-        Arm(f"explored-6-{ALL_LABELS}", "exploration", ALL_LABELS, take_home, 3),
+        Arm(f"explored-6-{ALL_LABELS}", "exploration", ALL_LABELS, take_home, 4),
     ]
 
 
