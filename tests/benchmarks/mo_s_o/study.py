@@ -84,7 +84,9 @@ def unpack(root: Path, labels: list[int]) -> None:
     if not (root / "data").is_dir():
         temporary = workdir.fresh(root / ".data.tmp")
         with tarfile.open(DATA) as archive:
-            archive.extractall(temporary, filter="data")
+            # The option `filter` came with Python 3.11.4 and 3.10.12.
+            archive.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
+            archive.extractall(temporary)
         for name in ("train", "held_out"):
             shutil.copytree(PBE / name, temporary / f"pbe_{name}")
         temporary.rename(root / "data")
