@@ -225,8 +225,7 @@ def main() -> None:
     workdir.write_csv(arguments.folder / "stability.csv", rows)
     lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
     lines += ["| " + " | ".join(str(value) for value in row.values()) + " |" for row in rows]
-    errors = [[row[ERROR.format(time)] for time in ERROR_TIMES if ERROR.format(time) in row] for row in rows]
-    held = sum(max(values) < LARGEST_ERROR for values in errors)
+    held = sum(all(row.get(ERROR.format(time), 0) < LARGEST_ERROR for time in ERROR_TIMES) for row in rows)
     lines += ["", f"{held} of {len(rows)} trajectories stay within {LARGEST_ERROR} eV/A of the reference."]
     workdir.write_text(arguments.folder / "stability.md", "\n".join(lines) + "\n")
     print("\n".join(lines))

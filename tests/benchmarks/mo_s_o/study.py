@@ -186,7 +186,7 @@ def steps(param: dict[str, Any], iteration: int) -> tuple[int, int]:
 
 def explored(folder: Path, iteration: int) -> int:
     """How many explored frames the reference had labelled before an iteration."""
-    labelled = [path for i in range(iteration) for path in folder.glob(f"{workdir.Iteration(i).root}/02.fp/data.*")]
+    labelled = [path for i in range(iteration) for path in (folder / workdir.Iteration(i).reference).glob("data.*")]
     return sum(data.check_frames(system) for system in data.find_systems(labelled))
 
 
