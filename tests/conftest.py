@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,8 @@ echo "${{PWD#"$RUN_FOLDER"/}}: {name} $*" >> "$CALLS"/calls
 """
 
 os.environ["PATH"] = ENVIRONMENT["PATH"]  # for what is called in this process
+# A shell without job control starts what is in its background deaf to Ctrl-C, and commands inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Run:

@@ -18,7 +18,7 @@ from tests.benchmarks.mo_s_o import EXAMPLE, arms, study
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the study's data."""
     folder = tmp_path_factory.mktemp("study")
-    study.unpack(folder, [60, 240])
+    study.unpack(folder, [60, 240], [200])
     return folder
 
 
@@ -39,12 +39,12 @@ def test_no_frame_is_in_two_sets(root):
         np.testing.assert_array_equal(coords, sets["pool"][name])
 
 
-def test_fewer_labels_are_a_part_of_the_training_set(root):
-    for number in (60, 240):
-        chosen = frames(root / "data" / f"train-{number}")
-        assert sum(map(len, chosen.values())) == number
-        for name, coords in frames(root / "data/train").items():
-            assert {tuple(row) for row in chosen[name]} <= {tuple(row) for row in coords}
+@pytest.mark.parametrize(("whole", "number"), [("train", 60), ("train", 240), ("pool", 200)])
+def test_fewer_frames_are_a_part_of_all(root, whole, number):
+    chosen = frames(root / "data" / f"{whole}-{number}")
+    assert sum(map(len, chosen.values())) == number
+    for name, coords in frames(root / "data" / whole).items():
+        assert {tuple(row) for row in chosen[name]} <= {tuple(row) for row in coords}
 
 
 def test_labels_of_explored_frames_are_counted(root, tmp_path):

@@ -24,6 +24,7 @@ LARGE = {
 }
 ALL_LABELS = 2300  # the training frames and the whole pool, labelled by the reference
 PBE_LABELS = 45  # the training frames of pbe/data
+POOLS = (200, 600)  # frames of the smaller pools
 CUTOFF_6 = {f"{DESCRIPTOR}.rcut": 6.0, f"{DESCRIPTOR}.sel": [16, 32, 20]}
 EXPLORED = {"fp_task_max": 43}  # frames a structure and round: the six of them go from 240 labels to about 500
 
@@ -83,6 +84,8 @@ class Arm:
     stage : str
         How far: iteration 0 to the end of its ``pretrain`` step, of ``train`` (fine-tuned and
         evaluated), or the whole ``iteration``.
+    pool : int, optional
+        Teacher-labelled frames to pretrain on, all there are if not given.
     seed : int
         ``ipip.seed``.
     reference : str
@@ -96,6 +99,7 @@ class Arm:
     rounds: int = 1
     after: str | None = None
     stage: str = "iteration"
+    pool: int | None = None
     seed: int = 1
     reference: str = "GFN1"
 
@@ -103,6 +107,11 @@ class Arm:
     def train(self) -> str:
         """The folder of its training frames."""
         return "pbe_train" if self.reference == "PBE" else f"train-{self.labels}"
+
+    @property
+    def first_pool(self) -> str:
+        """The folder of the frames it pretrains on."""
+        return f"pool-{self.pool}" if self.pool else "pool"
 
     @property
     def tests(self) -> dict[str, str]:
@@ -190,7 +199,7 @@ def _forgetting(labels: int) -> list[Arm]:
 
 
 def _data(labels: int) -> list[Arm]:
-    """What the second round's pool is made of."""
+    """How large the first round's pool is, and what the second round's is made of."""
     changes: dict[str, dict[str, Any]] = {
         "retention0": {"ipip.pool.retention": 0},
         "retention0.5": {"ipip.pool.retention": 0.5},
@@ -199,8 +208,11 @@ def _data(labels: int) -> list[Arm]:
         "no-new-frames": {f"{RELABEL}.max_in_domain": 0, f"{RELABEL}.max_candidates": 0},
     }
     return [
-        Arm(f"{name}-{labels}", "pool", labels, change, 2, f"once-{labels}", "train")
-        for name, change in changes.items()
+        *(Arm(f"pool{pool}-{labels}", "pool size", labels, pool=pool) for pool in POOLS),
+        *(
+            Arm(f"{name}-{labels}", "pool", labels, change, 2, f"once-{labels}", "train")
+            for name, change in changes.items()
+        ),
     ]
 
 

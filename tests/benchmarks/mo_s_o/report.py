@@ -12,6 +12,7 @@ import numpy as np
 from ipip_dp import workdir
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from matplotlib.axes import Axes
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 ERRORS = ("held_out_ensemble", "paper_ensemble")
 ERROR = ERRORS[0]
 TEXTS = ("name", "group", "reference")
-EXPLORED = "explored-240"  # the arm whose rounds are a curve against labels
 KINDS = {"scratch": "DP-GEN without IPIP", "once": "pretrained once", "ipip": "IPIP, two rounds"}
 
 
@@ -37,8 +37,8 @@ def last_rounds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list({row["name"]: row for row in rows}.values())
 
 
-def labels_panel(axes: Axes, rows: list[dict[str, Any]], teacher: float) -> None:
-    """Error against the number of labels: seeds as points, rounds with labels of their own as a curve."""
+def labels_panel(axes: Axes, rows: list[dict[str, Any]], teacher: float, explored: str) -> None:
+    """Error against the number of labels: seeds as points, the rounds of ``explored`` as a curve."""
     axes.axhline(teacher, color="tab:gray", ls="--", label="teacher (CHGNet)")
     for kind, text in KINDS.items():
         by_labels = defaultdict(list)
@@ -53,9 +53,9 @@ def labels_panel(axes: Axes, rows: list[dict[str, Any]], teacher: float) -> None
             "o",
             color=line.get_color(),
         )
-    explored = [(row["labels"], row[ERROR]) for row in rows if row["name"] == EXPLORED]
-    if explored:
-        axes.plot(*zip(*explored, strict=True), "s:", label="IPIP, labels of explored frames")
+    rounds = [(row["labels"], row[ERROR]) for row in rows if row["name"] == explored]
+    if rounds:
+        axes.plot(*zip(*rounds, strict=True), "s:", label="IPIP, labels of explored frames")
     axes.set_xscale("log")
     axes.minorticks_off()
     axes.set_xticks(sorted({row["labels"] for row in rows if row["group"] == "labels"}))
@@ -130,13 +130,14 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
     groups = {
         "equal compute": (f"equal training steps ({middle:.0f} labels)", beside),
         "forgetting": ("which forgetting, and when", beside),
+        "pool size": (f"how many frames to pretrain on ({middle:.0f} labels)", f"once-{middle:.0f}"),
         "pool": ("what the second round trains on", beside),
         "students": ("how many students", beside),
         "settings": ("other settings", f"once-{numbers[-1]:.0f}"),
         "PBE": ("PBE as the reference", "teacher-pbe"),
     }
     groups = {group: how for group, how in groups.items() if any(row["group"] == group for row in last)}
-    curves = [lambda axes: labels_panel(axes, rows, teacher)]
+    curves = [lambda axes: labels_panel(axes, rows, teacher, f"explored-{middle:.0f}")]
     if any(row["group"] in ("steps", "equal compute") for row in last):
         curves.append(lambda axes: steps_panel(axes, rows, middle))
     panels = len(curves) + len(groups)
@@ -159,14 +160,27 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
     plt.close(figure)
 
 
+def markdown(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table in Markdown."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "".join(f"| {' | '.join(map(str, cells))} |\n" for cells in lines)
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """The results in Markdown; students: their mean error, with the spread between them."""
     teachers = {row["reference"]: row for row in rows if row["group"] == "teacher"}
-    lines = [
-        "| arm | labels | iteration | steps: pretraining + fine-tuning | held-out: student | held-out: ensemble "
-        "| below teacher | paper's structure: ensemble | below teacher |",
-        "|" + "---|" * 9,
-    ]
+    columns = (
+        "arm",
+        "labels",
+        "iteration",
+        "steps: pretraining + fine-tuning",
+        "held-out: student",
+        "held-out: ensemble",
+        "below teacher",
+        "paper's structure: ensemble",
+        "below teacher",
+    )
+    lines = []
     for row in rows:
         below = [1 - row[error] / teachers[row["reference"]][error] for error in ERRORS]
         held_out, paper = ("" if np.isnan(part) else f"{part:.0%}" for part in below)
@@ -181,21 +195,21 @@ def table(rows: list[dict[str, Any]]) -> str:
             f"{row['paper_ensemble']:.3f}" if paper else "",
             paper,
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        lines.append(cells)
+    return markdown(columns, lines)
 
 
 def seeds_table(rows: list[dict[str, Any]]) -> str:
     """Mean and standard deviation over seeds of the arms that have several, in Markdown."""
-    lines = ["| arm | seeds | validation | held-out | paper's structure |", "|" + "---|" * 5]
+    lines = []
     for name, seeds in by_seeds(rows).items():
         if len(seeds) > 1:
             cells = [name, str(len(seeds))]
             for error in ("validation_ensemble", *ERRORS):
                 values = [row[error] for row in seeds]
                 cells.append(f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}")
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n" if len(lines) > 2 else ""
+            lines.append(cells)
+    return markdown(("arm", "seeds", "validation", "held-out", "paper's structure"), lines) if lines else ""
 
 
 def write(root: Path) -> None:

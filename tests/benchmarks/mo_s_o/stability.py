@@ -24,7 +24,7 @@ import numpy as np
 from ipip_dp import workdir
 from ipip_dp.labelers import make_driver
 from ipip_dp.selection import shortest_distance
-from tests.benchmarks.mo_s_o import EXAMPLE, TYPE_MAP, labeler
+from tests.benchmarks.mo_s_o import EXAMPLE, TYPE_MAP, labeler, report
 from tests.benchmarks.mo_s_o.data import paper_structure
 from tests.benchmarks.mo_s_o.simulation import labeler_md, md, structure, thermo
 
@@ -223,12 +223,11 @@ def main() -> None:
     student, reference = DP(model=str(arguments.model)), make_driver(labeler("reference"), TYPE_MAP).ase_calculator
     rows = [check(folder, path, temperature, student, reference) for path, temperature, folder in jobs]
     workdir.write_csv(arguments.folder / "stability.csv", rows)
-    lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
-    lines += ["| " + " | ".join(str(value) for value in row.values()) + " |" for row in rows]
     held = sum(all(row.get(ERROR.format(time), 0) < LARGEST_ERROR for time in ERROR_TIMES) for row in rows)
-    lines += ["", f"{held} of {len(rows)} trajectories stay within {LARGEST_ERROR} eV/A of the reference."]
-    workdir.write_text(arguments.folder / "stability.md", "\n".join(lines) + "\n")
-    print("\n".join(lines))
+    text = report.markdown(list(rows[0]), [list(row.values()) for row in rows])
+    text += f"\n{held} of {len(rows)} trajectories stay within {LARGEST_ERROR} eV/A of the reference.\n"
+    workdir.write_text(arguments.folder / "stability.md", text)
+    print(text)
     picture(starts, arguments.folder)
 
 

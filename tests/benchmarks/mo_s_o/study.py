@@ -16,7 +16,7 @@ import subprocess
 import tarfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dpdata
 import numpy as np
@@ -27,6 +27,9 @@ from ipip_dp.steps import Context, pretrain
 from ipip_dp.steps.evaluate import compare
 from tests.benchmarks.mo_s_o import EXAMPLE, TYPE_MAP, labeler, report
 from tests.benchmarks.mo_s_o.arms import ALL_LABELS, FINETUNE, PRETRAIN, SCHEDULE, SIZES, Arm, Size, arms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 DATA = Path(__file__).with_name("data.tar.xz")
 PBE = Path(__file__).parent / "pbe/data"
@@ -79,8 +82,8 @@ def pretraining_inputs(folder: Path) -> list[dict[str, Any]]:
     return [pretrain.training_input(run, member, ["pool"]) for member in run.pretrained_students]
 
 
-def unpack(root: Path, labels: list[int]) -> None:
-    """The data, and a diverse part of the training frames for each number of labels."""
+def unpack(root: Path, labels: Iterable[int], pools: Iterable[int] = ()) -> None:
+    """The data, and diverse parts of the training frames and of the pool, of so many frames."""
     if not (root / "data").is_dir():
         temporary = workdir.fresh(root / ".data.tmp")
         with tarfile.open(DATA) as archive:
@@ -96,19 +99,24 @@ def unpack(root: Path, labels: list[int]) -> None:
         for name in ("train", "pool_reference"):
             shutil.copytree(root / "data" / name, temporary / name)
         temporary.rename(everything)
-    for number in labels:
-        target = root / "data" / f"train-{number}"
-        if target.is_dir():
-            continue
-        temporary = workdir.fresh(root / "data" / f".train-{number}.tmp")
-        systems = sorted((root / "data/train").iterdir())
-        for i, path in enumerate(systems):
-            system = dpdata.LabeledSystem(str(path), fmt="deepmd/npy", type_map=TYPE_MAP)
-            share = number // len(systems) + (i < number % len(systems))
-            chosen = diversity.farthest_points(diversity.radial_features(system.data), min(share, len(system)), 1)
-            part = system.sub_system(np.sort(chosen))
-            part.to("deepmd/npy", str(temporary / path.name), set_size=len(part))
-        temporary.rename(target)
+    for whole, numbers in (("train", labels), ("pool", pools)):
+        for number in numbers:
+            take_part(root / "data" / whole, root / "data" / f"{whole}-{number}", number)
+
+
+def take_part(whole: Path, target: Path, number: int) -> None:
+    """A diverse part of the frames of a folder, about equally many of each system."""
+    if target.is_dir():
+        return
+    temporary = workdir.fresh(target.with_name(f".{target.name}.tmp"))
+    systems = sorted(whole.iterdir())
+    for i, path in enumerate(systems):
+        system = dpdata.LabeledSystem(str(path), fmt="deepmd/npy", type_map=TYPE_MAP)
+        share = number // len(systems) + (i < number % len(systems))
+        chosen = diversity.farthest_points(diversity.radial_features(system.data), min(share, len(system)), 1)
+        part = system.sub_system(np.sort(chosen))
+        part.to("deepmd/npy", str(temporary / path.name), set_size=len(part))
+    temporary.rename(target)
 
 
 def prepare(root: Path, arm: Arm, size: Size) -> Path:
@@ -129,7 +137,7 @@ def prepare(root: Path, arm: Arm, size: Size) -> Path:
         if arm.after:
             share(root / arm.after, temporary, arm.stage)
         if not (first / "00.ipip/pool").exists():
-            shutil.copytree(root / "data/pool", first / "00.ipip/pool")
+            shutil.copytree(root / "data" / arm.first_pool, first / "00.ipip/pool")
     temporary.rename(folder)
     return folder
 
@@ -229,7 +237,7 @@ def main() -> None:
         parser.error(f"no arm {', '.join(sorted(unknown))}; there are {', '.join(arm.name for arm in all_arms)}")
     root = (arguments.folder / size.name).resolve()
     root.mkdir(parents=True, exist_ok=True)
-    unpack(root, list(size.labels))
+    unpack(root, size.labels, {arm.pool for arm in all_arms if arm.pool})
     for arm in TEACHERS:
         evaluate(root / arm.name, "iter.000000", labeler("teacher"), arm)
     wanted = set(arguments.only) or {arm.name for arm in all_arms}
