@@ -237,11 +237,13 @@ def _deeper_problems(jdata: dict[str, Any], mdata: dict[str, Any] | None, with_d
     yield from files.check_elements(jdata)
     elements: dict[Path, list[str]] = {}
     yield from files.check_structures(jdata, elements)
+    for key, md in (("teacher_md", params.teacher_md), ("init", params.init)):
+        if md.nsteps < md.interval:
+            yield f"ipip.{key}.nsteps: expected at least interval, {md.interval}, for one frame; found {md.nsteps}"
     here = mdata is not None and machine.labels_here(mdata)
     for key, labeler in (("ipip.teacher", params.teacher), ("ipip.reference", params.reference)):
         if labeler is not None:
             yield from files.check_labeler(key, labeler, here, elements)
-    if params.reference is None and "--labeler reference" in str((mdata or {}).get("fp")):
-        yield "ipip.reference: missing; the command of section fp in machine.json uses it"
+    yield from reference.check_labeler(params, mdata or {})
     if with_data:
         yield from files.check_data(jdata, params)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from ipip_dp.errors import IpipError, disk_full
+
+if TYPE_CHECKING:
+    from ipip_dp.selection import Gate
 
 app = typer.Typer(
     help="Iterative pretraining for interatomic potentials, in DP-GEN.",
@@ -61,6 +64,18 @@ def _labeler(labeler: str, param: Path | None, type_map: str | None) -> tuple[di
         raise IpipError(f"--labeler {labeler}: expected teacher or reference, one that {param} has in its ipip section")
     check.require_schema(labelers.labeler_arguments(labeler, ""), section[labeler], f"{param}: ipip.{labeler}")
     return section[labeler], _elements(type_map or ",".join(jdata.get("type_map", [])))
+
+
+def _gate(param: Path | None, limits: dict[str, float | None]) -> Gate:
+    """The limits given as options; for the others those of param.json, or ours."""
+    from ipip_dp import check
+    from ipip_dp.params import gate_argument
+    from ipip_dp.selection import Gate
+
+    section = check.load(param)["ipip"].get("gate", {}) if param is not None else {}
+    check.require_schema(gate_argument(), section, f"{param}: ipip.gate")
+    given = {name: value for name, value in limits.items() if value is not None}
+    return Gate(**gate_argument().normalize_value({**section, **given}, trim_pattern="_*"))
 
 
 def _elements(type_map: str | None) -> list[str]:
@@ -133,8 +148,14 @@ def label(
     param: ParamOption = None,
     type_map: TypeMapOption = None,
     fmt: Annotated[str, typer.Option("--format", help="dpdata format of SOURCE.")] = "auto",
-    min_distance: Annotated[float, typer.Option(min=0, help="Reject frames with closer atoms, in Angstrom.")] = 0.5,
-    max_force: Annotated[float, typer.Option(min=0, help="Reject frames with larger forces, in eV/Angstrom.")] = 100.0,
+    min_distance: Annotated[
+        float | None,
+        typer.Option(min=0, show_default="that of ipip.gate", help="Reject frames with closer atoms, in Angstrom."),
+    ] = None,
+    max_force: Annotated[
+        float | None,
+        typer.Option(min=0, show_default="that of ipip.gate", help="Reject frames with larger forces, in eV/Angstrom."),
+    ] = None,
     min_success: Annotated[
         float, typer.Option(min=0, max=1, help="Fail if a smaller fraction of the frames gets labels.")
     ] = 0.5,
@@ -142,11 +163,10 @@ def label(
 ) -> None:
     """Label frames one by one; failures are listed with their reasons in OUTPUT/failed.json."""
     from ipip_dp.labelers import batch
-    from ipip_dp.selection import Gate
 
     _log_progress()
     config, elements = _labeler(labeler, param, type_map)
-    gate = Gate(min_distance, max_force)
+    gate = _gate(param, {"min_distance": min_distance, "max_force": max_force})
     summary = batch.label(
         [source], output, config, type_map=elements, gate=gate, fmt=fmt, workers=workers, min_success=min_success
     )

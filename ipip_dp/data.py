@@ -12,6 +12,7 @@ import numpy as np
 
 from ipip_dp import npy
 from ipip_dp.errors import IpipError
+from ipip_dp.selection import have_volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 # Labels that DeePMD-kit reads if they are there, and their numbers per frame; 0: one per atom.
 OPTIONAL = {"virial": 9, "atom_ener": 0, "atom_pref": 0}
-SMALLEST_VOLUME = 1e-3  # Angstrom^3
 
 
 def find_systems(folders: Sequence[Path]) -> list[Path]:
@@ -94,7 +94,7 @@ def check_frames(system: Path) -> int:
     if not (system / "nopbc").is_file():
         columns["box"] = 9
     total = 0
-    for folder in _sets(system):
+    for folder in npy.sets(system):
         if (folder / "real_atom_types.npy").is_file():
             raise IpipError(f"{folder}: deepmd/npy/mixed data; convert them to deepmd/npy with dpdata")
         frames = {name: _check_array(folder / f"{name}.npy", columns[name]) for name in columns}
@@ -110,10 +110,6 @@ def check_frames(system: Path) -> int:
     if total == 0:
         raise IpipError(f"{system} has no frames")
     return total
-
-
-def _sets(system: Path) -> list[Path]:
-    return sorted(path for path in system.glob("set.*") if path.is_dir())
 
 
 def _load(path: Path) -> np.ndarray:
@@ -155,11 +151,6 @@ def _check_array(path: Path, columns: int) -> int:
     return n_frames
 
 
-def have_volume(cells: np.ndarray) -> np.ndarray:
-    """Which of some cells, shape (n_frames, 3, 3), in Angstrom, have a volume."""
-    return np.abs(np.linalg.det(cells)) > SMALLEST_VOLUME
-
-
 def _check_cells(path: Path) -> None:
     solid = np.concatenate([have_volume(block.reshape(-1, 3, 3)) for block in _blocks(path)] or [np.ones(0, bool)])
     if not solid.all():
@@ -170,7 +161,7 @@ def frame_digests(system: Path) -> list[bytes]:
     """A digest of the coordinates of every frame, to find the same frame elsewhere."""
     return [
         hashlib.sha256(np.asarray(coords, dtype=np.float32).tobytes()).digest()
-        for folder in _sets(system)
+        for folder in npy.sets(system)
         for block in _blocks(folder / "coord.npy")
         for coords in block
     ]

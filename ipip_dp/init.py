@@ -8,6 +8,7 @@ left out, since all of them leave from the same structure. The reference labels 
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import defaultdict
 from pathlib import Path
@@ -76,8 +77,8 @@ def _teacher_md(context: Context, name: str) -> list[Path]:
     tasks = seed.prepare_md(context, work_path, settings.temperatures, settings.nsteps, settings.interval)
     if not workdir.is_done(work_path):
         seed.run_md(context, work_path, tasks)
-        seed.collect_md(work_path, tasks)
-        workdir.mark_done(work_path)
+        labels = seed.collect_md(work_path, tasks)
+        workdir.mark_done(work_path, [marker for folder in labels for marker in folder.rglob(labels_format.MARKER)])
     return seed.collect_md(work_path, tasks)
 
 
@@ -85,7 +86,11 @@ def _choose(context: Context, name: str, labels: Sequence[Path]) -> None:
     """Write the chosen frames of every start structure, the same number of each."""
     import dpdata
 
+    settings = context.params.init
+    total = settings.train_frames if name == "train" else settings.held_out_frames
     target = workdir.INIT / name / "frames"
+    md = [json.loads((folder.parent / "md.json").read_text()) for folder in labels]
+    workdir.write_task(target.with_name("choice.json"), {"frames": total, "md": md}, "frames", "labels")
     if target.is_dir():
         return
     by_structure: dict[str, list[Any]] = defaultdict(list)
@@ -94,8 +99,6 @@ def _choose(context: Context, name: str, labels: Sequence[Path]) -> None:
         for path in sorted(raw.parent for raw in folder.rglob("type.raw")):
             trajectory = data.read(path, context.type_map)
             by_structure[structure].append(trajectory[len(trajectory) // 3 :])
-    settings = context.params.init
-    total = settings.train_frames if name == "train" else settings.held_out_frames
     temporary = workdir.fresh(target.with_name(".frames.tmp"))
     for number, (structure, systems) in enumerate(sorted(by_structure.items())):
         share = total // len(by_structure) + (number < total % len(by_structure))
@@ -110,8 +113,9 @@ def _choose(context: Context, name: str, labels: Sequence[Path]) -> None:
             generator = np.random.default_rng(context.seed("init", name, structure))
             chosen = generator.choice(len(frames), min(share, len(frames)), replace=False)
         part = frames.sub_system(np.sort(chosen))
-        unlabeled = {k: part.data[k] for k in ("atom_names", "atom_numbs", "atom_types", "orig", "coords", "cells")}
-        dpdata.System(data=unlabeled).to("deepmd/npy", str(temporary / structure), set_size=len(part))
+        names = ("atom_names", "atom_numbs", "atom_types", "orig", "coords", "cells", "nopbc")
+        unlabeled = dpdata.System(data={name: part.data[name] for name in names if name in part.data})
+        unlabeled.to("deepmd/npy", str(temporary / structure), set_size=len(part))
     temporary.rename(target)
 
 

@@ -53,13 +53,11 @@ STAGES = (
 )
 
 
-def make_train(run: ModuleType, stage: Callable, context: Context) -> Any:
+def make_train(run: ModuleType, stage: Callable, context: Context) -> None:
     """Pretrain, then let DP-GEN prepare fine-tuning from our checkpoints."""
     iteration = context.iteration
     if iteration.index == 0:
         seed.step(context)
-    elif run._check_skip_train(context.jdata["model_devi_jobs"][iteration.index - 1]):
-        return stage(iteration.index, context.jdata, context.mdata)
     else:
         relabel.step(replace(context, iteration=iteration.previous))  # done, unless its pool is damaged
         forget.step(context, "pretrain")
@@ -71,6 +69,7 @@ def make_train(run: ModuleType, stage: Callable, context: Context) -> Any:
     for member in context.students:
         for name in context.checkpoint_files:
             workdir.link(checkpoint_folder(context, member) / name, iteration.student(member) / "old" / name)
+    workdir.unmark(iteration.evaluate)  # of students trained before, if the user has removed their folder
 
 
 def run_train(run: ModuleType, stage: Callable, context: Context) -> Any:
@@ -133,6 +132,7 @@ def make_fp(run: ModuleType, stage: Callable, context: Context) -> Any:
 
     with replaced(run, _read_model_devi_file=read_model_devi_file):
         stage(context.iteration.index, {**context.jdata, "detailed_report_make_fp": True}, context.mdata)
+    relabel.choose_frames(context)
     relabel.step(context)
     evaluate.write_learning_curve()
 

@@ -48,11 +48,6 @@ class Errors:
         """Return a dictionary for JSON."""
         return asdict(self)
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Errors:
-        """Restore what :meth:`to_dict` gave."""
-        return cls(**data)
-
 
 @dataclass(frozen=True)
 class Difference:

@@ -39,7 +39,8 @@ def systems(folder: Path) -> list[Path]:
 def sets(system: Path) -> list[Path]:
     """Return the set folders of a system in the order of their numbers."""
     # dpdata writes set.999 and set.1000
-    return sorted(system.glob("set.*"), key=lambda path: (len(path.name), path.name))
+    found = [path for path in system.glob("set.*") if path.is_dir()]
+    return sorted(found, key=lambda path: (len(path.name), path.name))
 
 
 def blocks(system: Path) -> Iterator[tuple[Path, slice]]:

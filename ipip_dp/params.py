@@ -73,6 +73,16 @@ def _temperature_list(default: list[float] | None, doc: str) -> Argument:
     return _arg("temperatures", types, default, doc, check, "expected a list of temperatures in K, all greater than 0")
 
 
+def gate_argument() -> Argument:
+    """The schema of ``ipip.gate``."""
+    return _section(
+        "gate",
+        "Frames whose geometry or labels are outside these bounds are rejected, and listed with the reason.",
+        _positive_float("min_distance", Gate.min_distance, "Smallest distance between two atoms, in Angstrom."),
+        _positive_float("max_force", Gate.max_force, "Largest force on an atom, in eV/Angstrom."),
+    )
+
+
 def ipip_argument(optional: bool = False) -> Argument:
     """The schema of the ``ipip`` section.
 
@@ -115,12 +125,7 @@ def ipip_argument(optional: bool = False) -> Argument:
                 "fp_style is a DFT code and the data exist.",
                 optional=True,
             ),
-            _section(
-                "gate",
-                "Pseudo-labels and explored frames outside these bounds are rejected, and listed with the reason.",
-                _positive_float("min_distance", Gate.min_distance, "Smallest distance between two atoms, in Angstrom."),
-                _positive_float("max_force", Gate.max_force, "Largest force on an atom, in eV/Angstrom."),
-            ),
+            gate_argument(),
             _section(
                 "teacher_md",
                 "Teacher MD from sys_configs that seeds the pool, one trajectory per structure and temperature.",

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     import dpdata
 
-QUANTITIES = ("energies", "forces", "virials")
-
 
 def predict(folders: Sequence[Path], output: Path, config: dict[str, Any], type_map: Sequence[str]) -> None:
     """Write the predictions of every model of a labeler on every system.

@@ -82,7 +82,7 @@ def restore_record() -> None:
 
     DP-GEN fails on half a last line, and does finished work again if lines are missing. The
     lines it can read count, or our copy if that got further. The last stages do not count if
-    their folder has been removed: that is how to have something done again on purpose.
+    their folder has been removed: that is how to have a stage, and all later ones, done again on purpose.
     """
     from dpgen import dlog
 
@@ -97,7 +97,7 @@ def restore_record() -> None:
     workdir.write_text(RECORD, mended)
     dlog.warning(
         f"ipip: {RECORD} ended with {text[-12:]!r} and now ends with {mended[-12:]!r}, the last stages that finished; "
-        "to have something done again, remove its folder"
+        "to have a stage done again, remove its folder and those of all later stages"
     )
 
 

@@ -16,6 +16,8 @@ import numpy as np
 GEOMETRY = ("min-distance", "cell")
 """How the reasons start that say something about a frame, and nothing about its labels."""
 
+SMALLEST_VOLUME = 1e-3  # Angstrom^3
+
 
 @dataclass(frozen=True)
 class Gate:
@@ -129,15 +131,19 @@ def shortest_distance(coords: np.ndarray, cell: np.ndarray | None, cutoff: float
     return distance if distance < cutoff else np.inf
 
 
+def have_volume(cells: np.ndarray) -> np.ndarray:
+    """Which of some cells, shape (..., 3, 3), in Angstrom, have a volume; shape (...)."""
+    return np.abs(np.linalg.det(cells)) > SMALLEST_VOLUME
+
+
 def _geometry_reason(coords: np.ndarray, cell: np.ndarray | None, gate: Gate) -> str | None:
     if not np.isfinite(coords).all():
         return "non-finite: coordinates hold NaN or infinity"
     if cell is not None:
         if not np.isfinite(cell).all():
             return "non-finite: the cell holds NaN or infinity"
-        volume = abs(np.linalg.det(cell))
-        if volume < 1e-6:
-            return f"cell: volume {volume:.3g} A^3 of a periodic cell"
+        if not have_volume(cell):
+            return f"cell: volume {abs(np.linalg.det(cell)):.3g} A^3 of a periodic cell"
     distance = shortest_distance(coords, cell, gate.min_distance)
     if distance < gate.min_distance:
         return f"min-distance: two atoms are {distance:.3f} A apart, the limit is {gate.min_distance:g} A"

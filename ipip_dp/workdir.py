@@ -147,6 +147,11 @@ def mark_done(folder: Path, results: Iterable[Path] = ()) -> None:
     write_json(folder / "done", {str(path): path.stat().st_size for path in sorted(results)})
 
 
+def unmark(folder: Path) -> None:
+    """Let the step that works in ``folder`` look again at what there is to do."""
+    (folder / "done").unlink(missing_ok=True)
+
+
 def damaged(folder: Path) -> list[Path]:
     """Results of a finished step that are missing or of another size, as after a crash of the file system."""
     done = folder / "done"

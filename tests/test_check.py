@@ -259,6 +259,27 @@ CONFLICTS = [
         "ipip.reference: missing; the command of section fp in machine.json uses it",
     ),
     (
+        "ipip.reference.kwargs.param",
+        "structures/mos2_mono27.vasp",
+        "ipip.reference: structures/mos2_mono27.vasp: expected in the run folder itself; "
+        "tasks of 02.fp have no folders",
+    ),
+    (
+        "ipip.reference.kwargs.param",
+        "machine.json",
+        "ipip.reference: machine.json: expected in user_forward_files of section fp in machine.json, too",
+    ),
+    (
+        "ipip.teacher_md.nsteps",
+        9,
+        "ipip.teacher_md.nsteps: expected at least interval, 10, for one frame; found 9",
+    ),
+    (
+        "ipip.init.interval",
+        1000,
+        "ipip.init.nsteps: expected at least interval, 1000, for one frame; found 600",
+    ),
+    (
         "ipip.pretrain.numb_models",
         1,
         "ipip.pretrain.numb_models: one pretrained student makes an ensemble only if fine-tuning starts with "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -176,6 +177,15 @@ def test_md_writes_a_folder_per_temperature(ipip):
     assert (Path("labels") / "300K" / "labels.json").is_file()
 
 
+def test_label_keeps_to_the_gate_of_param_json(ipip):
+    param = ipip.run.param
+    param["ipip"]["gate"] = {"min_distance": 5.0}
+    ipip.run.param = param
+    by_teacher = ["--labeler", "teacher", "--param", "param.json", "--min-success", "0"]
+    assert "0 of 1 frames labelled, 1 failed" in ipip("label", START, "refused", *by_teacher).output
+    assert "1 of 1 frames labelled" in ipip("label", START, "taken", *by_teacher, "--min-distance", "1").output
+
+
 def test_init_without_a_reference(ipip):
     param = ipip.run.param
     del param["ipip"]["reference"]
@@ -202,6 +212,21 @@ def test_init_whose_reference_labels_all_fail_makes_no_data(quick):
     assert "0 of 2 frames labelled, 2 failed" in done.stdout and "at least 50% must succeed" in done.stdout
     assert "Traceback" not in done.stdout
     assert not (quick.folder / "new").exists()
+
+
+@pytest.mark.slow
+def test_init_follows_edited_settings(quick):
+    param = quick.param
+    param["init_data_sys"], param["ipip"]["held_out"] = ["new/train"], ["new/held_out"]
+    settings = {"train_frames": 2, "held_out_frames": 1, "temperatures": [300], "nsteps": 60}
+    for edit, frames in ({}, 2), ({"train_frames": 3, "temperatures": [900]}, 3):
+        shutil.rmtree(quick.folder / "new/train", ignore_errors=True)
+        param["ipip"]["init"] = settings = {**settings, **edit}
+        quick.param = param
+        done = quick("ipip", "init")
+        assert f"new/train: {frames} frames" in done.stdout, done.stdout
+        assert "new/held_out: 1 frames" in done.stdout
+    assert [path.name for path in (quick.folder / "init/md.train").glob("task.*/labels/*K")] == ["900K"]
 
 
 BAD_RUNS = {

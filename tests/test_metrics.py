@@ -124,7 +124,7 @@ def test_virials_are_optional_and_errors_survive_json() -> None:
     errors = pooled([reference], [predicted])
     assert errors.virial_rmse_per_atom is None
     for each in (full, errors):
-        assert metrics.Errors.from_dict(json.loads(json.dumps(each.to_dict()))) == each
+        assert metrics.Errors(**json.loads(json.dumps(each.to_dict()))) == each
 
 
 def test_errors_do_not_depend_on_the_parts_frames_are_read_in() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from ipip_dp import npy, predict
 from ipip_dp.errors import IpipError
+from ipip_dp.labelers.execute import LABELS
 from ipip_dp.steps.evaluate import compare
 from tests.conftest import EXAMPLES
 
@@ -39,7 +40,7 @@ def test_the_arrays_have_one_row_per_model_and_frame(systems, tmp_path):
     assert found[0]["energies"].shape == (1, 3)
     assert found[0]["forces"].shape == (1, 3, 27, 3)
     assert found[0]["virials"].shape == (1, 3, 3, 3)
-    for name in predict.QUANTITIES:
+    for name in LABELS:
         assert np.isfinite(found[0][name]).all()
         assert found[1][name] == pytest.approx(found[0][name][:, 1:])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "predictions.npz"]

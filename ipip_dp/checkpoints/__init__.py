@@ -2,13 +2,11 @@
 
 ``forget`` re-initialises or shrinks fitting-net weights, keeps the descriptor,
 refits the energy bias to reference data and resets optimiser and schedule; what
-it writes is accepted by ``dp train --init-model``. ``check_architecture`` compares
-a checkpoint with the ``model`` section of a training input. Both know the
-TensorFlow and the PyTorch backend and choose by the files on disk.
+it writes is accepted by ``dp train --init-model``. It knows the TensorFlow and the
+PyTorch backend and chooses by the files on disk.
 """
 
-from ipip_dp.checkpoints.architecture import check_architecture
 from ipip_dp.checkpoints.rewrite import ForgetReport, forget
 from ipip_dp.checkpoints.weights import METHODS
 
-__all__ = ["METHODS", "ForgetReport", "check_architecture", "forget"]
+__all__ = ["METHODS", "ForgetReport", "forget"]

@@ -15,6 +15,7 @@ from ipip_dp.labelers.ase import require_class
 from ipip_dp.labelers.dp import require_models
 from ipip_dp.labelers.lammps import require_files, require_program
 from ipip_dp.schema import is_positive, shown
+from ipip_dp.selection import have_volume
 from ipip_dp.steps import labeler_files
 from ipip_dp.steps.seed import start_structures
 
@@ -67,7 +68,7 @@ def check_structures(jdata: dict[str, Any], elements: dict[Path, list[str]]) -> 
     for path in sorted({path for _, path in start_structures(jdata)}):
         try:
             system = dpdata.System(str(path), fmt=fmt)
-            solid = system.nopbc or data.have_volume(system["cells"]).all()
+            solid = system.nopbc or have_volume(system["cells"]).all()
             usable = len(system) == 1 and np.isfinite(system["coords"]).all() and solid
             elements[path] = system["atom_names"]
         except Exception as error:  # whatever dpdata's parsers raise on a broken file

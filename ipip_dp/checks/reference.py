@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipip_dp.schema import is_positive, shown
+from ipip_dp.steps import labeler_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from ipip_dp.params import Params
 
 FRACTIONS = ("ratio_failed", "fp_accurate_threshold", "fp_accurate_soft_threshold")
 # Keys that name one file, at the top level or in fp_params.
@@ -38,6 +41,23 @@ def check(jdata: dict[str, Any]) -> Iterator[str]:
         yield from _check_incar(jdata)
     if jdata["fp_style"] == "custom":
         yield from _check_custom(jdata["fp_params"])
+
+
+def check_labeler(params: Params, mdata: dict[str, Any]) -> Iterator[str]:
+    """Check that `ipip label --labeler reference`, if it is the command of fp, finds what it needs in a task folder."""
+    fp = mdata.get("fp") or []
+    for section in fp if isinstance(fp, list) else [fp]:
+        if "--labeler reference" not in section["command"]:
+            continue
+        if params.reference is None:
+            yield "ipip.reference: missing; the command of section fp in machine.json uses it"
+            return
+        forwarded = {Path(name).name for name in section.get("user_forward_files", [])}
+        for name in labeler_files(params.reference):
+            if Path(name).name != name:
+                yield f"ipip.reference: {name}: expected in the run folder itself; tasks of 02.fp have no folders"
+            elif name not in forwarded:
+                yield f"ipip.reference: {name}: expected in user_forward_files of section fp in machine.json, too"
 
 
 def _check_bad_box(jdata: dict[str, Any]) -> Iterator[str]:

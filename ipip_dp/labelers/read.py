@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from ipip_dp import npy
 from ipip_dp.data import find_systems
 from ipip_dp.errors import IpipError
 
@@ -69,23 +68,14 @@ def read_frames(inputs: Sequence[Path], type_map: Sequence[str], fmt: str = "aut
     groups: dict[tuple[object, ...], list[tuple[dpdata.System, tuple[str, int]]]] = {}
     for path in inputs:
         for source, number, system in _read(Path(path), fmt, list(type_map)):
-            key = (tuple(system["atom_types"]), system.nopbc, tuple(_frame_arrays(system)))
+            key = (tuple(system["atom_types"]), system.nopbc, tuple(dtype.name for dtype in npy.frame_types(system)))
             groups.setdefault(key, []).append((system, (source, number)))
     return [_merge(members) for members in groups.values()]
 
 
 def _merge(members: list[tuple[dpdata.System, tuple[str, int]]]) -> FrameGroup:
-    merged = members[0][0].copy()
-    for name in _frame_arrays(merged):
-        merged.data[name] = np.concatenate([system.data[name] for system, _ in members])
     sources = [(source, first + i) for system, (source, first) in members for i in range(len(system))]
-    return FrameGroup(merged, tuple(sources))
-
-
-def _frame_arrays(system: dpdata.System) -> list[str]:
-    from dpdata.data_type import Axis
-
-    return [t.name for t in system.DTYPES if t.shape and t.shape[0] is Axis.NFRAMES and t.name in system.data]
+    return FrameGroup(npy.joined([system for system, _ in members]), tuple(sources))
 
 
 def _read(path: Path, fmt: str, type_map: list[str]) -> Iterator[tuple[str, int, dpdata.System]]:

@@ -6,6 +6,7 @@ them; the stop test reads nothing else.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import numpy as np
 
 from ipip_dp import data, dispatch, metrics, pool, predict, workdir
 from ipip_dp.errors import IpipError
+from ipip_dp.labelers.execute import LABELS
 from ipip_dp.steps import link_labeler_files
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ def prepare(context: Context) -> list[str]:
     models = context.iteration.models()
     for model in models:
         workdir.link(model, work_path / "students" / model.name)
+    digests = {model.name: hashlib.sha256(model.read_bytes()).hexdigest() for model in models}
+    workdir.write_task(work_path / "students" / "models.json", digests, "predictions.npz")
     workdir.write_task(work_path / "students" / "labeler.json", {"type": "dp", "models": [m.name for m in models]})
     tasks = ["students"]
     if context.iteration.index == 0:  # the teacher does not change
@@ -151,7 +155,7 @@ def _difference(reference: LabeledData, predicted: LabeledData) -> metrics.Diffe
 def _labelled(reference: LabeledData, predicted: Mapping[str, np.ndarray]) -> tuple[LabeledData, LabeledData]:
     """Both, without the frames the teacher cannot label: there it sets no standard to beat."""
     frames = np.isfinite(predicted["energies"]) & np.isfinite(predicted["forces"]).all(axis=(1, 2))
-    labels = {name: reference[name][frames] for name in predict.QUANTITIES if name in reference}
+    labels = {name: reference[name][frames] for name in LABELS if name in reference}
     atoms = {name: reference[name] for name in ("atom_names", "atom_types")}
     return {**atoms, **labels}, {name: array[frames] for name, array in predicted.items()}
 

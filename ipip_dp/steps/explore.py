@@ -17,6 +17,7 @@ from ipip_dp import workdir
 from ipip_dp.errors import IpipError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from ipip_dp.steps import Context
@@ -41,8 +42,6 @@ def tolerant(context: Context) -> dict[str, Any]:
     Such an MD would blow up in the same way if dpdispatcher tried it again. All that the
     machine needs for it is a shell.
     """
-    if context.jdata.get("model_devi_engine", "lammps") != "lammps":
-        return context.mdata
     errors = "|".join(BLOW_UPS)
     script = (
         f'{context.mdata["model_devi_command"]} "$@" && exit 0; code=$?; '
@@ -81,11 +80,18 @@ def frames(task: Path) -> set[int]:
     n_atoms = int(re.findall(r"^\s*(\d+)\s+atoms", (task / "conf.lmp").read_text(), re.MULTILINE)[0])
     complete = set()
     for path in [*(task / "traj").glob("*.lammpstrj"), *task.glob("all.lammpstrj")]:
-        for text in path.read_text(errors="replace").split("ITEM: TIMESTEP\n")[1:]:
+        for step, text in dumped(path):
             _, _, atoms = text.partition("ITEM: ATOMS")
             if atoms.endswith("\n") and atoms.count("\n") == n_atoms + 1:
-                complete.add(int(text.split(maxsplit=1)[0]))
+                complete.add(step)
     return complete
+
+
+def dumped(path: Path) -> Iterator[tuple[int, str]]:
+    """The frames of a LAMMPS dump, each with its MD step; an MD that was killed and went on repeats some."""
+    for text in path.read_text(errors="replace").split("ITEM: TIMESTEP\n")[1:]:
+        step = re.match(r"\d+\n", text)
+        yield int(step[0]) if step else -1, text  # cut short by a kill
 
 
 def is_damaged(task: Path) -> bool:

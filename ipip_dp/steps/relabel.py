@@ -12,6 +12,7 @@ import itertools
 import json
 import shutil
 from collections import defaultdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +26,6 @@ from ipip_dp.steps import damaged_folders, explore, link_labeler_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     import dpdata
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 # Column of model_devi.out with the maximum force deviation, in eV/Angstrom (DeePMD-kit's LAMMPS pair style).
 MAX_FORCE_DEVIATION = 4
 
+FRAMES = "frames.json"  # the frames of a labelling task: each a task of 01.model_devi, MD step, deviation
 FRAMES_PER_SYSTEM = 5000  # about so many are written at once
 
 Frame = tuple[str, int]  # task folder of 01.model_devi, MD step
@@ -50,7 +51,7 @@ def explored(reference: Path, kind: str) -> list[Frame]:
     return [(task, step) for task in sorted(steps) for step in sorted(steps[task])]
 
 
-def choose(frames: Sequence[Frame], maximum: int, seed: int) -> list[Frame]:
+def draw(frames: Sequence[Frame], maximum: int, seed: int) -> list[Frame]:
     """At most ``maximum`` frames, drawn at random and in order."""
     if len(frames) <= maximum:
         return list(frames)
@@ -58,14 +59,14 @@ def choose(frames: Sequence[Frame], maximum: int, seed: int) -> list[Frame]:
     return [frames[i] for i in sorted(chosen)]
 
 
-def write_frames(context: Context, frames: Sequence[Frame], source: LabelSource, target: Path) -> None:
+def write_frames(context: Context, frames: Sequence[tuple[str, int, float]], source: LabelSource, target: Path) -> None:
     """Write explored frames, with their provenance, as deepmd/npy systems below ``target``.
 
     In memory are one trajectory at a time, and frames of each composition until they fill a set.
     """
-    by_task: dict[str, list[int]] = defaultdict(list)
-    for task, step in frames:
-        by_task[task].append(step)
+    by_task: dict[str, dict[int, float]] = defaultdict(dict)
+    for task, step, deviation in frames:
+        by_task[task][step] = deviation
     temporary = workdir.fresh(target.with_name(f".{target.name}.tmp"))
     groups: dict[tuple[int, ...], list[dpdata.System]] = defaultdict(list)
     number = itertools.count()
@@ -73,9 +74,9 @@ def write_frames(context: Context, frames: Sequence[Frame], source: LabelSource,
     def write(systems: Sequence[dpdata.System]) -> None:
         npy.joined(systems).to("deepmd/npy", str(temporary / f"{next(number):04d}"), set_size=sum(map(len, systems)))
 
-    for task, steps in by_task.items():
-        system, deviation = _read(context, task, steps), _deviations(task)
-        provenance.mark(system, source, context.iteration.index, np.array([deviation[step] for step in steps]))
+    for task, deviations in by_task.items():
+        system = _read(context, task, list(deviations))
+        provenance.mark(system, source, context.iteration.index, np.array(list(deviations.values())))
         atoms = tuple(system["atom_types"])
         groups[atoms].append(system)
         if sum(map(len, groups[atoms])) >= FRAMES_PER_SYSTEM:
@@ -98,30 +99,52 @@ def _read(context: Context, task: str, steps: Sequence[int]) -> dpdata.System:
     import dpdata
 
     if context.jdata.get("model_devi_merge_traj"):
-        every = int(context.jdata["model_devi_jobs"][context.iteration.index]["trj_freq"])
-        numbers = [step // every for step in steps]
-        return dpdata.System(f"{task}/all.lammpstrj", fmt="lammps/dump", type_map=context.type_map, f_idx=numbers)
+        merged = Path(task) / "all.lammpstrj"
+        number = {step: number for number, (step, _) in enumerate(explore.dumped(merged))}  # the last of each step
+        numbers = [number[step] for step in steps]
+        return dpdata.System(str(merged), fmt="lammps/dump", type_map=context.type_map, f_idx=numbers)
     return npy.joined(
         [dpdata.System(f"{task}/traj/{step}.lammpstrj", fmt="lammps/dump", type_map=context.type_map) for step in steps]
     )
 
 
-def prepare(context: Context) -> list[str]:
-    """Choose the frames and write one labelling task for students and one for the teacher."""
-    iteration, params = context.iteration, context.params
-    frames = {
-        "students": choose(
-            explored(iteration.reference, "rest_accurate"), params.relabel.max_in_domain, context.seed("in_domain")
-        ),
-        "teacher": choose(
-            explored(iteration.reference, "candidate"), params.relabel.max_candidates, context.seed("candidates")
-        ),
+def choose_frames(context: Context) -> None:
+    """Write which frames students and teacher are to label.
+
+    If they are others than before, because the user had DP-GEN explore or sort anew, what was made
+    of those is removed.
+
+    Raises
+    ------
+    IpipError
+        If the next pool was made of those, and the one it grew from is not kept.
+    """
+    work_path, reference, limits = context.iteration.relabel, context.iteration.reference, context.params.relabel
+    chosen = {
+        "students": draw(explored(reference, "rest_accurate"), limits.max_in_domain, context.seed("in_domain")),
+        "teacher": draw(explored(reference, "candidate"), limits.max_candidates, context.seed("candidates")),
     }
+    for name, frames in chosen.items():
+        value = []
+        for task, steps in itertools.groupby(frames, key=lambda frame: frame[0]):
+            deviation = _deviations(task)
+            value += [[task, step, deviation[step]] for _, step in steps]
+        file = work_path / name / FRAMES
+        if workdir.is_done(work_path) and json.loads(file.read_text()) != value:
+            remove_next_pool(context)
+            workdir.unmark(work_path)
+        workdir.write_task(file, value, "frames", "labels")
+
+
+def prepare(context: Context) -> list[str]:
+    """Write one labelling task for students and one for the teacher, if there are frames for it."""
+    iteration, params = context.iteration, context.params
     sources = {"students": LabelSource.STUDENTS, "teacher": LabelSource.TEACHER}
     models = iteration.models()
     labelers = {"students": {"type": "dp", "models": [model.name for model in models]}, "teacher": params.teacher}
     for model in models:
         workdir.link(model, iteration.relabel / "students" / model.name)
+    frames = {task: json.loads((iteration.relabel / task / FRAMES).read_text()) for task in sources}
     tasks = [task for task, chosen in frames.items() if chosen]
     for task in tasks:
         folder = iteration.relabel / task
@@ -206,21 +229,21 @@ def remove_old_pools(context: Context) -> None:
         pool.remove(workdir.Iteration(old).pool)
 
 
-def remove_damaged_pool(context: Context) -> None:
-    """Remove the next iteration's pool to make it again.
+def remove_next_pool(context: Context) -> None:
+    """Remove the next iteration's pool, which is damaged or outdated, to make it again.
 
     Raises
     ------
     IpipError
         If the pool it grew from is not kept.
     """
-    old, damaged = context.iteration.pool, context.iteration.next.pool
+    old, wrong = context.iteration.pool, context.iteration.next.pool
     if not old.is_dir():
         raise IpipError(
-            f"{damaged} is damaged, and {old}, from which it could be made again, has been removed as "
+            f"{wrong} is to be made again, but {old}, from which it grew, has been removed as "
             "ipip.pool.keep_iterations: 1 says; restore it from a copy, or start a new run and keep 2"
         )
-    shutil.rmtree(damaged, ignore_errors=True)
+    shutil.rmtree(wrong, ignore_errors=True)
 
 
 def step(context: Context) -> None:
@@ -228,7 +251,7 @@ def step(context: Context) -> None:
     work_path = context.iteration.relabel
     if not workdir.is_done(work_path):
         if damaged_folders(work_path):
-            remove_damaged_pool(context)
+            remove_next_pool(context)
         tasks = prepare(context)
         run(context, tasks)
         collect(context, tasks)

@@ -168,7 +168,7 @@ def select(fraction: float) -> int:
     n_frames = 0
     for kind in ("candidate", "rest_accurate", "rest_failed"):
         frames = relabel.explored(context().iteration.reference, kind)
-        relabel.choose(frames, len(frames) // 2, seed=0)
+        relabel.draw(frames, len(frames) // 2, seed=0)
         n_frames += len(frames)
     return n_frames
 
@@ -176,6 +176,7 @@ def select(fraction: float) -> int:
 def prepare_files(fraction: float) -> int:
     from ipip_dp.steps import relabel
 
+    relabel.choose_frames(context())
     relabel.prepare(context())
     return round(TASKS * fraction) * FRAMES_PER_TASK
 
@@ -186,6 +187,7 @@ def prepare_trajectories(fraction: float) -> int:
     from ipip_dp.steps import relabel
 
     shutil.rmtree(context().iteration.relabel)
+    relabel.choose_frames(context(merge=True))
     relabel.prepare(context(merge=True))
     return round(TASKS * fraction) * FRAMES_PER_TASK
 

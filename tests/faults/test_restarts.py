@@ -172,6 +172,25 @@ def test_a_stage_whose_folder_is_removed_is_done_again(ended, monkeypatch):
     assert restart.RECORD.read_text() == RECORD[:24]
 
 
+@pytest.mark.fault(
+    "the folder of the last training is removed, the learning rate edited", "students are trained and evaluated again"
+)
+def test_students_trained_anew_are_evaluated_anew(ended):
+    last = ended.folder / workdir.Iteration(1).root
+    before = json.loads((last / "00.ipip/evaluate/metrics.json").read_text())
+    shutil.rmtree(last / "00.train")
+    param = ended.param
+    param["default_training_param"]["learning_rate"]["start_lr"] *= 2
+    ended.param = param
+    done = ended(*DPGEN)
+    assert done.returncode == 0, done.stdout[-3000:]
+    after = json.loads((last / "00.ipip/evaluate/metrics.json").read_text())
+    assert after["teacher"] == before["teacher"]
+    assert after["ensemble"]["force_rmse"] != before["ensemble"]["force_rmse"]
+    curve = (ended.folder / "learning_curve.csv").read_text()
+    assert str(after["ensemble"]["force_rmse"]) in curve and str(before["ensemble"]["force_rmse"]) not in curve
+
+
 # Key path, new value and what the refusal says of the old and the new one.
 LATE: dict[str, tuple[Any, str]] = {
     "type_map": (["S", "Mo"], 'type_map: changed from ["Mo", "S"] to ["S", "Mo"]'),

@@ -61,19 +61,19 @@ def test_explored_frames_of_all_systems_are_read_in_order(tmp_path):
 
 def test_a_choice_is_random_repeatable_and_in_order():
     frames = [("task", step) for step in range(100)]
-    chosen = relabel.choose(frames, 10, seed=1)
+    chosen = relabel.draw(frames, 10, seed=1)
     assert len(set(chosen)) == 10
-    assert chosen == sorted(chosen) == relabel.choose(frames, 10, seed=1) != relabel.choose(frames, 10, seed=2)
+    assert chosen == sorted(chosen) == relabel.draw(frames, 10, seed=1) != relabel.draw(frames, 10, seed=2)
     assert chosen != frames[:10]
-    assert relabel.choose(frames, 100, seed=1) == frames
-    assert relabel.choose(frames, 0, seed=1) == []
+    assert relabel.draw(frames, 100, seed=1) == frames
+    assert relabel.draw(frames, 0, seed=1) == []
 
 
 @pytest.mark.parametrize("merge", [False, True])
 def test_frames_are_written_with_their_provenance(make_context, merge):
     context = make_context(model_devi_merge_traj=merge)
     tasks = [explore(0, [1, 2], merge), explore(1, [1, 2], merge), explore(2, [2, 2, 1], merge)]
-    frames = [(tasks[0], 10), (tasks[0], 30), (tasks[1], 20), (tasks[2], 0)]
+    frames = [(tasks[0], 10, 0.1), (tasks[0], 30, 0.3), (tasks[1], 20, 1.2), (tasks[2], 0, 2.0)]
     target = Path("frames")
     relabel.write_frames(context, frames, LabelSource.TEACHER, target)
     systems = [dpdata.System(str(path), fmt="deepmd/npy") for path in sorted(target.iterdir())]
@@ -91,7 +91,7 @@ def test_frames_are_written_with_their_provenance(make_context, merge):
 def test_many_frames_are_written_in_several_systems(make_context, monkeypatch):
     monkeypatch.setattr(relabel, "FRAMES_PER_SYSTEM", 3)
     tasks = [explore(number, [1, 2]) for number in range(3)] + [explore(3, [2, 1])]
-    frames = [(task, step) for task in tasks for step in STEPS[1:3]]
+    frames = [(task, step, step / 100 + number) for number, task in enumerate(tasks) for step in STEPS[1:3]]
     relabel.write_frames(make_context(), frames, LabelSource.TEACHER, Path("frames"))
     systems = [dpdata.System(str(path), fmt="deepmd/npy") for path in sorted(Path("frames").iterdir())]
     assert [len(system) for system in systems] == [4, 2, 2]
@@ -104,7 +104,7 @@ def test_what_a_crash_left_is_not_taken_for_frames(context):
     task = explore(0, [1, 2])
     half = Path(".frames.tmp/0007")
     half.mkdir(parents=True)
-    relabel.write_frames(context, [(task, 10)], LabelSource.STUDENTS, Path("frames"))
+    relabel.write_frames(context, [(task, 10, 0.1)], LabelSource.STUDENTS, Path("frames"))
     assert [path.name for path in Path("frames").iterdir()] == ["0000"]
 
 
@@ -112,7 +112,19 @@ def prepared(context):
     for member in (0, 1):
         context.iteration.train.mkdir(parents=True, exist_ok=True)
         (context.iteration.train / f"graph.{member:03d}.pb").touch()
+    relabel.choose_frames(context)
     return relabel.prepare(context)
+
+
+def test_a_killed_md_that_went_on_has_its_later_frames_taken(make_context):
+    task = explore(0, [1, 2], merge=True)
+    dumps = [dump(step, [1, 2]) for step in STEPS]
+    earlier = dump(20, [1, 2]).replace("1 1 0.2 ", "1 1 0.7 ")
+    Path(task, "all.lammpstrj").write_text("".join([*dumps[:2], earlier, *dumps[1:]]))
+    context = make_context(model_devi_merge_traj=True)
+    relabel.write_frames(context, [(task, 20, 0.2), (task, 30, 0.3)], LabelSource.STUDENTS, Path("frames"))
+    frames = dpdata.System("frames/0000", fmt="deepmd/npy")
+    assert frames["coords"][:, 0, 0] == pytest.approx([0.2, 0.3])
 
 
 def test_students_label_accurate_frames_and_the_teacher_candidates(context):
@@ -153,10 +165,31 @@ def test_frames_are_not_written_again(context):
     assert coordinates.stat().st_mtime_ns == before
 
 
+def test_frames_sorted_anew_are_written_anew(context):
+    task = explore(0, [1, 2])
+    sort_frames(candidate=[(task, 20)])
+    prepared(context)
+    folder = context.iteration.relabel / "teacher"
+    assert json.loads((folder / relabel.FRAMES).read_text()) == [[task, 20, 0.2]]
+    (folder / "labels").mkdir()
+    write_pool(context.iteration.pool)
+    write_pool(context.iteration.next.pool)
+    relabel.workdir.mark_done(context.iteration.relabel, relabel.pool.files(context.iteration.next.pool))
+    relabel.choose_frames(context)
+    assert (folder / "labels").is_dir() and context.iteration.next.pool.is_dir()
+    (context.iteration.reference / "candidate.shuffled.000.out").write_text(f"{task} 30\n")
+    relabel.choose_frames(context)
+    assert not (context.iteration.relabel / "done").exists() and not context.iteration.next.pool.exists()
+    assert relabel.prepare(context) == ["teacher"]
+    assert dpdata.System(str(folder / "frames/0000"), fmt="deepmd/npy")["coords"][0, 0, 0] == pytest.approx(0.3)
+    assert not (folder / "labels").exists()
+
+
 def test_without_explored_frames_the_pool_stays(make_context):
     context = make_context(ipip={"pool": {"keep_iterations": 1}})
     sort_frames(rest_failed=[("task", 0)])
     write_pool(context.iteration.pool)
+    relabel.choose_frames(context)
     relabel.step(context)
     summary = json.loads((context.iteration.relabel / "summary.json").read_text())
     assert summary == {
@@ -174,6 +207,7 @@ def test_old_pools_are_removed(make_context, keep, left):
         Iteration(index).reference.mkdir(parents=True)
     write_pool(Iteration(0).pool)
     for index in (0, 1):
+        relabel.choose_frames(make_context(index, ipip=settings))
         relabel.step(make_context(index, ipip=settings))
     assert [index for index in range(3) if Iteration(index).pool.exists()] == left
 
@@ -182,6 +216,7 @@ def test_no_pool_is_removed_before_the_step_is_done(make_context, monkeypatch):
     context = make_context(ipip={"pool": {"keep_iterations": 1}})
     sort_frames(rest_failed=[("task", 0)])
     write_pool(context.iteration.pool)
+    relabel.choose_frames(context)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(relabel.workdir, "mark_done", interrupt)
         relabel.step(context)

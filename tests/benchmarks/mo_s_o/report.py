@@ -94,7 +94,7 @@ def steps_panel(axes: Axes, rows: list[dict[str, Any]], labels: float) -> None:
     """Error against all training steps of a student."""
     families = {"scratch": [], "more pretraining": [], "more fine-tuning": [], "IPIP": []}
     for row in rows:
-        if row["labels"] != labels or row["seed"] != 1:
+        if row["labels"] != labels or row["seed"] != 1 or row["group"] == "settings":
             continue
         point = (row["pretraining_steps"] + row["finetuning_steps"], row[ERROR])
         name = row["name"]

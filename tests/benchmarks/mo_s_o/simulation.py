@@ -51,10 +51,11 @@ def structure(path: Path) -> dpdata.System:
 
 
 def thermo(log: str) -> tuple[list[str], list[list[float]]]:
-    """The names and rows of the last thermo table of a LAMMPS log."""
+    """The names and rows of the last thermo table of a LAMMPS log, also of a run that ended early."""
     lines = log.splitlines()
     start = max(i for i, line in enumerate(lines) if line.split()[:1] == ["Step"])
-    end = next(i for i, line in enumerate(lines[start:], start) if line.startswith("Loop time"))
+    ends = (i for i, line in enumerate(lines[start:], start) if line.startswith(("Loop time", "ERROR")))
+    end = next(ends, len(lines))
     return lines[start].split(), [[float(word) for word in line.split()] for line in lines[start + 1 : end]]
 
 

@@ -7,16 +7,21 @@ RMSE against the reference on frames of this very trajectory, since one that lea
 knows can still look quiet. NVE for 10 ps from the end of the one at 1000 K: drift of the total energy.
 The paper's start structure is in no training set. For the six, radial distribution functions at
 1000 K beside the teacher's (4 ps) and, for one structure, the reference's (1 ps). Finished
-trajectories are kept. Writes stability.csv, stability.md and rdf.png in FOLDER.
+trajectories are kept, those that lost an atom up to there. Writes stability.csv, stability.md and
+rdf.png in FOLDER, which is for one model.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
+import re
 import shutil
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dpdata
 import numpy as np
@@ -46,7 +51,7 @@ NVT = """timestep {timestep}
 velocity all create {temperature} 1 mom yes rot yes
 fix 1 all nvt temp {temperature} {temperature} 0.1
 thermo 100
-thermo_style custom step temp etotal atoms
+thermo_style custom step temp etotal
 """
 NVE = """undump 1
 unfix 1
@@ -59,7 +64,7 @@ run {steps}
 
 
 def trajectory(folder: Path, model: Path, path: Path, temperature: int, ps: float, then_nve: float = 0) -> None:
-    """NVT, and NVE after it, from one structure, unless finished."""
+    """NVT, and NVE after it, from one structure, unless finished; an MD that loses an atom ends there."""
     if folder.is_dir():
         return
     timestep = TIMESTEP / 2 if temperature >= 2000 else TIMESTEP
@@ -69,8 +74,18 @@ def trajectory(folder: Path, model: Path, path: Path, temperature: int, ps: floa
         commands += NVE.format(timestep=timestep / 2, steps=round(2 * then_nve / timestep))
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    md(temporary, structure(path), model, commands)
+    try:
+        md(temporary, structure(path), model, commands)
+    except subprocess.CalledProcessError:
+        if lost_atoms(temporary) == 0:
+            raise
     temporary.rename(folder)
+
+
+def lost_atoms(folder: Path) -> int:
+    """How many atoms an MD had lost when it ended."""
+    counts = re.search(r"Lost atoms: original (\d+) current (\d+)", (folder / "log.lammps").read_text())
+    return int(counts[1]) - int(counts[2]) if counts else 0
 
 
 def smallest_distance(frames: dpdata.System) -> float:
@@ -89,11 +104,11 @@ def drift(log: str, n_atoms: int) -> float:
     return 1000 * float(np.polyfit(time, table[:, names.index("TotEng")], 1)[0]) / n_atoms
 
 
-def force_errors(frames: dpdata.System, student: Calculator, reference: Calculator) -> dict[str, float]:
-    """Force RMSE against the reference along the model's own trajectory, in eV/Angstrom."""
-    result = {}
+def force_errors(frames: dpdata.System, student: Calculator, reference: Calculator) -> dict[str, float | str]:
+    """Force RMSE against the reference along the model's own trajectory, in eV/Angstrom, as far as it goes."""
+    result: dict[str, float | str] = {ERROR.format(time): "" for time in ERROR_TIMES}
     for time in ERROR_TIMES:
-        if round(time / INTERVAL) >= len(frames):  # a shorter --ps
+        if round(time / INTERVAL) >= len(frames):
             break
         atoms = frames[round(time / INTERVAL)].to("ase/structure")[0]
         difference = student.get_forces(atoms) - reference.get_forces(atoms)
@@ -104,8 +119,7 @@ def force_errors(frames: dpdata.System, student: Calculator, reference: Calculat
 def check(folder: Path, path: Path, temperature: int, student: Calculator, reference: Calculator) -> dict[str, object]:
     """What one NVT trajectory shows."""
     logs = (folder / "log.lammps").read_text()
-    first = logs[: logs.index("Loop time") + 20]
-    names, rows = thermo(first)
+    names, rows = thermo(logs.partition("undump")[0])
     table = np.array(rows)
     frames = dpdata.System(str(folder / "traj"), fmt="lammps/dump", type_map=TYPE_MAP)
     n_atoms = structure(path).get_natoms()
@@ -113,11 +127,19 @@ def check(folder: Path, path: Path, temperature: int, student: Calculator, refer
         "structure": path.stem,
         "temperature (K)": temperature,
         "mean temperature (K)": round(float(table[len(table) // 5 :, names.index("Temp")].mean()), 1),
-        "lost atoms": int(n_atoms - table[:, names.index("Atoms")].min()),
+        "lost atoms": lost_atoms(folder),
         "smallest distance (A)": round(smallest_distance(frames), 3),
-        "NVE drift (meV/atom/ps)": round(drift(logs, n_atoms), 4) if temperature == 1000 else "",
+        "NVE drift (meV/atom/ps)": round(drift(logs, n_atoms), 4)
+        if temperature == 1000 and not lost_atoms(folder)
+        else "",
         **force_errors(frames, student, reference),
     }
+
+
+def holds(row: dict[str, Any]) -> bool:
+    """Whether a trajectory keeps its atoms and stays close to the reference."""
+    errors = [row[ERROR.format(time)] for time in ERROR_TIMES]
+    return not row["lost atoms"] and all(error == "" or error < LARGEST_ERROR for error in errors)
 
 
 def rdf(frames: dpdata.System, bins: np.ndarray) -> dict[str, np.ndarray]:
@@ -188,6 +210,11 @@ def main() -> None:
     parser.add_argument("--ps", type=float, default=20, help="length of each NVT trajectory")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
+    settings = {"model": hashlib.sha256(arguments.model.read_bytes()).hexdigest(), "ps": arguments.ps}
+    made_with = arguments.folder / "settings.json"
+    if made_with.is_file() and json.loads(made_with.read_text()) != settings:
+        parser.error(f"{arguments.folder} has the MD of another model or length; give another folder")
+    workdir.write_json(made_with, settings)
     starts = sorted((EXAMPLE / "structures").glob("*.vasp"))
     paper = arguments.folder / "paper.vasp"
     paper_structure().to("vasp/poscar", str(paper))
@@ -223,7 +250,7 @@ def main() -> None:
     student, reference = DP(model=str(arguments.model)), make_driver(labeler("reference"), TYPE_MAP).ase_calculator
     rows = [check(folder, path, temperature, student, reference) for path, temperature, folder in jobs]
     workdir.write_csv(arguments.folder / "stability.csv", rows)
-    held = sum(all(row.get(ERROR.format(time), 0) < LARGEST_ERROR for time in ERROR_TIMES) for row in rows)
+    held = sum(holds(row) for row in rows)
     text = report.markdown(list(rows[0]), [list(row.values()) for row in rows])
     text += f"\n{held} of {len(rows)} trajectories stay within {LARGEST_ERROR} eV/A of the reference.\n"
     workdir.write_text(arguments.folder / "stability.md", text)
