@@ -134,7 +134,8 @@ def arms(size: Size) -> list[Arm]:
         result += _question(middle, seed=seed, after=None)
         result += _equal_compute(size, middle, seed=seed)
         end = _end(middle, seed)
-        result.append(Arm(f"none-at-pretrain-{end}", "forgetting", middle, NONE, 2, f"ipip-{end}", seed=seed))
+        for name, changes in (("none", NONE), ("shrink0.5", _shrink(0.5))):
+            result.append(Arm(f"{name}-at-pretrain-{end}", "forgetting", middle, changes, 2, f"ipip-{end}", seed=seed))
     result += _exploration(size) + _forgetting(middle) + _data(middle) + _students(middle) + _convergence(size, middle)
     return [*result, *_pbe(size), *_settings(size)]
 
@@ -177,14 +178,17 @@ def _exploration(size: Size) -> list[Arm]:
     ]
 
 
+def _shrink(factor: float) -> dict[str, Any]:
+    return {f"{FORGET}.method": "shrink_perturb", f"{FORGET}.shrink": factor}
+
+
 def _forgetting(labels: int) -> list[Arm]:
     methods: dict[str, dict[str, Any]] = {
         "none": NONE,
         "last-layers": {f"{FORGET}.scope": "layer_2,final_layer"},
         "reinit": {},
     }
-    for shrink in (0.3, 0.5, 0.8):
-        methods[f"shrink{shrink}"] = {f"{FORGET}.method": "shrink_perturb", f"{FORGET}.shrink": shrink}
+    methods.update({f"shrink{shrink}": _shrink(shrink) for shrink in (0.3, 0.5, 0.8)})
     result = []
     for name, changes in methods.items():
         if name != "reinit":  # that one is ipip-LABELS
