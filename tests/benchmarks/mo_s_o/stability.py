@@ -7,7 +7,7 @@ RMSE against the reference on frames of this very trajectory, since one that lea
 knows can still look quiet. NVE for 10 ps from the end of the one at 1000 K: drift of the total energy.
 The paper's start structure is in no training set. For the six, radial distribution functions at
 1000 K beside the teacher's (4 ps) and, for one structure, the reference's (1 ps). Finished
-trajectories are kept, those that lost an atom up to there. Writes stability.csv, stability.md and
+trajectories are kept, those that blew up to that point. Writes stability.csv, stability.md and
 rdf.png in FOLDER, which is for one model.
 """
 
@@ -29,6 +29,7 @@ import numpy as np
 from ipip_dp import workdir
 from ipip_dp.labelers import make_driver
 from ipip_dp.selection import shortest_distance
+from ipip_dp.steps.explore import BLOW_UPS
 from tests.benchmarks.mo_s_o import EXAMPLE, TYPE_MAP, labeler, report
 from tests.benchmarks.mo_s_o.data import paper_structure
 from tests.benchmarks.mo_s_o.simulation import labeler_md, md, structure, thermo
@@ -64,7 +65,7 @@ run {steps}
 
 
 def trajectory(folder: Path, model: Path, path: Path, temperature: int, ps: float, then_nve: float = 0) -> None:
-    """NVT, and NVE after it, from one structure, unless finished; an MD that loses an atom ends there."""
+    """NVT, and NVE after it, from one structure, unless finished; an MD that blows up ends there."""
     if folder.is_dir():
         return
     timestep = TIMESTEP / 2 if temperature >= 2000 else TIMESTEP
@@ -83,9 +84,11 @@ def trajectory(folder: Path, model: Path, path: Path, temperature: int, ps: floa
 
 
 def lost_atoms(folder: Path) -> int:
-    """How many atoms an MD had lost when it ended."""
-    counts = re.search(r"Lost atoms: original (\d+) current (\d+)", (folder / "log.lammps").read_text())
-    return int(counts[1]) - int(counts[2]) if counts else 0
+    """How many atoms an MD had lost when it ended; all, if it blew up in another way."""
+    log = (folder / "log.lammps").read_text()
+    if counts := re.search(r"Lost atoms: original (\d+) current (\d+)", log):
+        return int(counts[1]) - int(counts[2])
+    return int(re.findall(r"(\d+) atoms", log)[0]) if any(reason in log for reason in BLOW_UPS) else 0
 
 
 def smallest_distance(frames: dpdata.System) -> float:
