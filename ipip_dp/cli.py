@@ -225,7 +225,7 @@ def evaluate(
 def forget(
     checkpoint: Annotated[Path, typer.Argument(help="model.ckpt (TensorFlow) or model.ckpt.pt (PyTorch).")],
     output: Annotated[Path, typer.Argument(help="The checkpoint to write.")],
-    method: Annotated[str, typer.Option(help="reinit, shrink_perturb or none.")] = "reinit",
+    method: Annotated[str, typer.Option(help="shrink_perturb, reinit or none.")] = "shrink_perturb",
     scope: Annotated[
         str, typer.Option(help="fitting_net, or layers joined by commas: layer_2,final_layer.")
     ] = "fitting_net",
@@ -237,7 +237,7 @@ def forget(
         list[Path] | None, typer.Option(help="Reference-labelled data to refit the energy bias to.")
     ] = None,
 ) -> None:
-    """Re-initialise fitting-net weights of a checkpoint; `dp train --init-model` takes the result."""
+    """Forget fitting-net weights of a checkpoint; `dp train --init-model` takes the result."""
     import dataclasses
 
     from ipip_dp import checkpoints, workdir

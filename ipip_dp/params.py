@@ -177,9 +177,9 @@ def ipip_argument(optional: bool = False) -> Argument:
                 _arg(
                     "method",
                     str,
-                    "reinit",
-                    "reinit: fresh draws from DeePMD-kit's own initialisers. shrink_perturb: shrink * w "
-                    "+ noise * fresh draw. none: keep the weights.",
+                    "shrink_perturb",
+                    "shrink_perturb: shrink * w + noise * fresh draw. reinit: fresh draws from DeePMD-kit's own "
+                    "initialisers, as in the IPIP paper. none: keep the weights.",
                     lambda v: v in METHODS,
                     f"expected one of {', '.join(METHODS)}",
                 ),

@@ -82,7 +82,7 @@ def test_trainings_start_from_forgotten_checkpoints(finished):
     assert (forgotten / "old/model.ckpt.index").resolve() == (
         finished.folder / "iter.000000/00.train/000/model.ckpt.index"
     ).resolve()
-    assert json.loads((forgotten / "forget.json").read_text())["method"] == "reinit"
+    assert json.loads((forgotten / "forget.json").read_text())["method"] == "shrink_perturb"
 
 
 def test_lammps_loads_the_models(finished):

@@ -52,7 +52,7 @@ def test_checkpoints_and_data_travel(elsewhere, tmp_path):
     for task in ("000", "001"):
         for name in context.checkpoint_files:
             assert (forgotten / task / name).is_file() and not (forgotten / task / name).is_symlink()
-        assert json.loads((forgotten / task / "forget.json").read_text())["method"] == "reinit"
+        assert json.loads((forgotten / task / "forget.json").read_text())["method"] == "shrink_perturb"
 
     later = dataclasses.replace(context, iteration=Iteration(1))
     for name in context.checkpoint_files:

@@ -76,4 +76,4 @@ def test_draws_are_made_where_the_settings_say(make_context):
     settings = {"method": "reinit", "at": "pretrain"}
     params = make_context(ipip={"forget": settings}).params.forget
     assert (params.method_at("pretrain"), params.method_at("finetune")) == ("reinit", "none")
-    assert all(make_context(ipip=ONE).params.forget.method_at(s) == "reinit" for s in ("pretrain", "finetune"))
+    assert all(make_context(ipip=ONE).params.forget.method_at(s) == "shrink_perturb" for s in ("pretrain", "finetune"))

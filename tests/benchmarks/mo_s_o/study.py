@@ -52,6 +52,7 @@ def parameters(arm: Arm, size: Size) -> dict[str, Any]:
     param.update(fp_task_max=0, dp_compress=False)
     ipip = param["ipip"]
     ipip.update(seed=arm.seed, held_out=[next(iter(arm.tests.values()))], stop={"patience": 100}, check_interval=0.5)
+    ipip["forget"] = {"method": "reinit"}  # the paper's
     del ipip["init"]
     job = {**param["model_devi_jobs"][0], "temps": [1000, 2000]}
     param["model_devi_jobs"] = [{**job, "nsteps": 3**i * size.exploration} for i in range(arm.rounds - 1)]
