@@ -216,5 +216,7 @@ def write(root: Path) -> None:
     """Write study.png and study.md beside results.csv."""
     rows = read(root / "results.csv")
     picture(rows, root / "study.png")
-    parts = ["Force RMSE in eV/Å.\n", table(rows), seeds_table(rows)]
-    workdir.write_text(root / "study.md", "\n".join(part for part in parts if part))
+    parts = ["Force RMSE in eV/Å; ± is half the difference between the two students.\n", table(rows)]
+    if seeds := seeds_table(rows):
+        parts += ["Mean and standard deviation of the arms with several seeds:\n", seeds]
+    workdir.write_text(root / "study.md", "\n".join(parts))
