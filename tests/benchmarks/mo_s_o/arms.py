@@ -229,23 +229,13 @@ def _students(labels: int) -> list[Arm]:
 
 
 def _convergence(size: Size, labels: int) -> list[Arm]:
-    """Error against training steps: of pretraining, of fine-tuning, and without pretraining."""
-    return [
-        *(Arm(f"pretrain{n}x-{labels}", "steps", labels, {PRETRAIN: n * size.pretrain}) for n in (0.5, 4)),
-        *(
-            Arm(
-                f"finetune{n}x-{labels}",
-                "steps",
-                labels,
-                {FINETUNE: n * size.finetune},
-                1,
-                f"once-{labels}",
-                "pretrain",
-            )
-            for n in (2, 4)
-        ),
-        *(Arm(f"scratch{n}x-{labels}", "steps", labels, {FINETUNE: n * size.finetune}, 0) for n in (2, 4, 14)),
-    ]
+    """Error against training steps: of pretraining, of fine-tuning, and without pretraining; twice the steps thrice."""
+    result = [Arm(f"pretrain{n}x-{labels}", "steps", labels, {PRETRAIN: n * size.pretrain}) for n in (0.5, 4)]
+    for n, seed in ((2, 1), (2, 2), (2, 3), (4, 1)):
+        end, longer = _end(labels, seed), {FINETUNE: n * size.finetune}
+        result.append(Arm(f"finetune{n}x-{end}", "steps", labels, longer, 1, f"once-{end}", "pretrain", seed=seed))
+        result.append(Arm(f"scratch{n}x-{end}", "steps", labels, longer, 0, seed=seed))
+    return [*result, Arm(f"scratch14x-{labels}", "steps", labels, {FINETUNE: 14 * size.finetune}, 0)]
 
 
 def _pbe(size: Size) -> list[Arm]:
