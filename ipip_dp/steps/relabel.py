@@ -25,7 +25,7 @@ from ipip_dp.selection import GEOMETRY
 from ipip_dp.steps import damaged_folders, explore, link_labeler_files
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import dpdata
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # Column of model_devi.out with the maximum force deviation, in eV/Angstrom (DeePMD-kit's LAMMPS pair style).
 MAX_FORCE_DEVIATION = 4
 
-FRAMES = "frames.json"  # the frames of a labelling task: each a task of 01.model_devi, MD step, deviation
+FRAMES = "frames.json"  # the frames of a labelling task: task of 01.model_devi -> [[MD step, deviation], ...]
 FRAMES_PER_SYSTEM = 5000  # about so many are written at once
 
 Frame = tuple[str, int]  # task folder of 01.model_devi, MD step
@@ -59,14 +59,20 @@ def draw(frames: Sequence[Frame], maximum: int, seed: int) -> list[Frame]:
     return [frames[i] for i in sorted(chosen)]
 
 
-def write_frames(context: Context, frames: Sequence[tuple[str, int, float]], source: LabelSource, target: Path) -> None:
+def write_frames(
+    context: Context, frames: Mapping[str, Sequence[tuple[int, float]]], source: LabelSource, target: Path
+) -> None:
     """Write explored frames, with their provenance, as deepmd/npy systems below ``target``.
 
     In memory are one trajectory at a time, and frames of each composition until they fill a set.
+
+    Parameters
+    ----------
+    frames : Mapping of str to sequence of (int, float)
+        Of every task of 01.model_devi, MD steps and maximum force deviations, in eV/Angstrom.
+    source : LabelSource
+        Who is to label them.
     """
-    by_task: dict[str, dict[int, float]] = defaultdict(dict)
-    for task, step, deviation in frames:
-        by_task[task][step] = deviation
     temporary = workdir.fresh(target.with_name(f".{target.name}.tmp"))
     groups: dict[tuple[int, ...], list[dpdata.System]] = defaultdict(list)
     number = itertools.count()
@@ -74,9 +80,10 @@ def write_frames(context: Context, frames: Sequence[tuple[str, int, float]], sou
     def write(systems: Sequence[dpdata.System]) -> None:
         npy.joined(systems).to("deepmd/npy", str(temporary / f"{next(number):04d}"), set_size=sum(map(len, systems)))
 
-    for task, deviations in by_task.items():
-        system = _read(context, task, list(deviations))
-        provenance.mark(system, source, context.iteration.index, np.array(list(deviations.values())))
+    for task, rows in frames.items():
+        steps, deviations = zip(*rows, strict=True)
+        system = _read(context, task, steps)
+        provenance.mark(system, source, context.iteration.index, np.array(deviations))
         atoms = tuple(system["atom_types"])
         groups[atoms].append(system)
         if sum(map(len, groups[atoms])) >= FRAMES_PER_SYSTEM:
@@ -125,10 +132,10 @@ def choose_frames(context: Context) -> None:
         "teacher": draw(explored(reference, "candidate"), limits.max_candidates, context.seed("candidates")),
     }
     for name, frames in chosen.items():
-        value = []
+        value = {}
         for task, steps in itertools.groupby(frames, key=lambda frame: frame[0]):
             deviation = _deviations(task)
-            value += [[task, step, deviation[step]] for _, step in steps]
+            value[task] = [[step, deviation[step]] for _, step in steps]
         file = work_path / name / FRAMES
         if workdir.is_done(work_path) and json.loads(file.read_text()) != value:
             remove_next_pool(context)
@@ -144,13 +151,16 @@ def prepare(context: Context) -> list[str]:
     labelers = {"students": {"type": "dp", "models": [model.name for model in models]}, "teacher": params.teacher}
     for model in models:
         workdir.link(model, iteration.relabel / "students" / model.name)
-    frames = {task: json.loads((iteration.relabel / task / FRAMES).read_text()) for task in sources}
-    tasks = [task for task, chosen in frames.items() if chosen]
-    for task in tasks:
+    tasks = []
+    for task, source in sources.items():
         folder = iteration.relabel / task
+        frames = json.loads((folder / FRAMES).read_text())
+        if not frames:
+            continue
         if not (folder / "frames").is_dir():
-            write_frames(context, frames[task], sources[task], folder / "frames")
+            write_frames(context, frames, source, folder / "frames")
         workdir.write_task(folder / "labeler.json", labelers[task])
+        tasks.append(task)
     return tasks
 
 

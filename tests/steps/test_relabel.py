@@ -73,7 +73,7 @@ def test_a_choice_is_random_repeatable_and_in_order():
 def test_frames_are_written_with_their_provenance(make_context, merge):
     context = make_context(model_devi_merge_traj=merge)
     tasks = [explore(0, [1, 2], merge), explore(1, [1, 2], merge), explore(2, [2, 2, 1], merge)]
-    frames = [(tasks[0], 10, 0.1), (tasks[0], 30, 0.3), (tasks[1], 20, 1.2), (tasks[2], 0, 2.0)]
+    frames = {tasks[0]: [(10, 0.1), (30, 0.3)], tasks[1]: [(20, 1.2)], tasks[2]: [(0, 2.0)]}
     target = Path("frames")
     relabel.write_frames(context, frames, LabelSource.TEACHER, target)
     systems = [dpdata.System(str(path), fmt="deepmd/npy") for path in sorted(target.iterdir())]
@@ -91,7 +91,7 @@ def test_frames_are_written_with_their_provenance(make_context, merge):
 def test_many_frames_are_written_in_several_systems(make_context, monkeypatch):
     monkeypatch.setattr(relabel, "FRAMES_PER_SYSTEM", 3)
     tasks = [explore(number, [1, 2]) for number in range(3)] + [explore(3, [2, 1])]
-    frames = [(task, step, step / 100 + number) for number, task in enumerate(tasks) for step in STEPS[1:3]]
+    frames = {task: [(step, step / 100 + number) for step in STEPS[1:3]] for number, task in enumerate(tasks)}
     relabel.write_frames(make_context(), frames, LabelSource.TEACHER, Path("frames"))
     systems = [dpdata.System(str(path), fmt="deepmd/npy") for path in sorted(Path("frames").iterdir())]
     assert [len(system) for system in systems] == [4, 2, 2]
@@ -104,7 +104,7 @@ def test_what_a_crash_left_is_not_taken_for_frames(context):
     task = explore(0, [1, 2])
     half = Path(".frames.tmp/0007")
     half.mkdir(parents=True)
-    relabel.write_frames(context, [(task, 10, 0.1)], LabelSource.STUDENTS, Path("frames"))
+    relabel.write_frames(context, {task: [(10, 0.1)]}, LabelSource.STUDENTS, Path("frames"))
     assert [path.name for path in Path("frames").iterdir()] == ["0000"]
 
 
@@ -122,7 +122,7 @@ def test_a_killed_md_that_went_on_has_its_later_frames_taken(make_context):
     earlier = dump(20, [1, 2]).replace("1 1 0.2 ", "1 1 0.7 ")
     Path(task, "all.lammpstrj").write_text("".join([*dumps[:2], earlier, *dumps[1:]]))
     context = make_context(model_devi_merge_traj=True)
-    relabel.write_frames(context, [(task, 20, 0.2), (task, 30, 0.3)], LabelSource.STUDENTS, Path("frames"))
+    relabel.write_frames(context, {task: [(20, 0.2), (30, 0.3)]}, LabelSource.STUDENTS, Path("frames"))
     frames = dpdata.System("frames/0000", fmt="deepmd/npy")
     assert frames["coords"][:, 0, 0] == pytest.approx([0.2, 0.3])
 
@@ -170,7 +170,7 @@ def test_frames_sorted_anew_are_written_anew(context):
     sort_frames(candidate=[(task, 20)])
     prepared(context)
     folder = context.iteration.relabel / "teacher"
-    assert json.loads((folder / relabel.FRAMES).read_text()) == [[task, 20, 0.2]]
+    assert json.loads((folder / relabel.FRAMES).read_text()) == {task: [[20, 0.2]]}
     (folder / "labels").mkdir()
     write_pool(context.iteration.pool)
     write_pool(context.iteration.next.pool)
