@@ -79,9 +79,10 @@ def bars_panel(axes: Axes, rows: list[dict[str, Any]], group: str, title: str, b
     chosen = {name: seeds for name, seeds in by_seeds(rows).items() if seeds[0]["group"] == group or name == beside}
     errors = {name: [row[ERROR] for row in seeds] for name, seeds in chosen.items()}
     colors = ["tab:gray" if name == beside else "tab:blue" for name in chosen]
-    bars = axes.barh(list(errors), [np.mean(values) for values in errors.values()], color=colors)
-    axes.bar_label(bars, fmt="%.3f", padding=12, fontsize=8)
+    axes.barh(list(errors), [np.mean(values) for values in errors.values()], color=colors)
     for name, values in errors.items():
+        place = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
+        axes.annotate(f"{np.mean(values):.3f}", (max(values), name), fontsize=8, **place)
         if len(values) > 1:
             axes.plot(values, [name] * len(values), "k.", ms=4)
     axes.margins(x=0.15)
