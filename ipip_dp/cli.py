@@ -72,7 +72,7 @@ def _gate(param: Path | None, limits: dict[str, float | None]) -> Gate:
     from ipip_dp.params import gate_argument
     from ipip_dp.selection import Gate
 
-    section = check.load(param)["ipip"].get("gate", {}) if param is not None else {}
+    section = check.load(param).get("ipip", {}).get("gate", {}) if param is not None else {}
     check.require_schema(gate_argument(), section, f"{param}: ipip.gate")
     given = {name: value for name, value in limits.items() if value is not None}
     return Gate(**gate_argument().normalize_value({**section, **given}, trim_pattern="_*"))

@@ -77,9 +77,9 @@ def _teacher_md(context: Context, name: str) -> list[Path]:
     tasks = seed.prepare_md(context, work_path, settings.temperatures, settings.nsteps, settings.interval)
     if not workdir.is_done(work_path):
         seed.run_md(context, work_path, tasks)
-        labels = seed.collect_md(work_path, tasks)
-        workdir.mark_done(work_path, [marker for folder in labels for marker in folder.rglob(labels_format.MARKER)])
-    return seed.collect_md(work_path, tasks)
+    labels = seed.collect_md(work_path, tasks)
+    workdir.mark_done(work_path, [marker for folder in labels for marker in folder.rglob(labels_format.MARKER)])
+    return labels
 
 
 def _choose(context: Context, name: str, labels: Sequence[Path]) -> None:

@@ -270,6 +270,12 @@ CONFLICTS = [
         "ipip.reference: machine.json: expected in user_forward_files of section fp in machine.json, too",
     ),
     (
+        "ipip.reference.kwargs.param",
+        "structures/../param.json",
+        "ipip.reference: labeler file structures/../param.json lies outside the run folder; put it, or a link to it, "
+        "into the run folder, or give its absolute path if the machine that labels sees it",
+    ),
+    (
         "ipip.teacher_md.nsteps",
         9,
         "ipip.teacher_md.nsteps: expected at least interval, 10, for one frame; found 9",

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ipip_dp.errors import IpipError
 from ipip_dp.schema import is_positive, shown
 from ipip_dp.steps import labeler_files
 
@@ -52,8 +53,12 @@ def check_labeler(params: Params, mdata: dict[str, Any]) -> Iterator[str]:
         if params.reference is None:
             yield "ipip.reference: missing; the command of section fp in machine.json uses it"
             return
+        try:
+            files = labeler_files(params.reference)
+        except IpipError:
+            return  # which the check of the labeler itself reports
         forwarded = {Path(name).name for name in section.get("user_forward_files", [])}
-        for name in labeler_files(params.reference):
+        for name in files:
             if Path(name).name != name:
                 yield f"ipip.reference: {name}: expected in the run folder itself; tasks of 02.fp have no folders"
             elif name not in forwarded:

@@ -80,18 +80,21 @@ def frames(task: Path) -> set[int]:
     n_atoms = int(re.findall(r"^\s*(\d+)\s+atoms", (task / "conf.lmp").read_text(), re.MULTILINE)[0])
     complete = set()
     for path in [*(task / "traj").glob("*.lammpstrj"), *task.glob("all.lammpstrj")]:
-        for step, text in dumped(path):
+        for step, text in read_dump(path):
             _, _, atoms = text.partition("ITEM: ATOMS")
             if atoms.endswith("\n") and atoms.count("\n") == n_atoms + 1:
                 complete.add(step)
     return complete
 
 
-def dumped(path: Path) -> Iterator[tuple[int, str]]:
-    """The frames of a LAMMPS dump, each with its MD step; an MD that was killed and went on repeats some."""
+def read_dump(path: Path) -> Iterator[tuple[int, str]]:
+    """The MD step and text of every frame of a LAMMPS dump; -1 if a kill cut the step off.
+
+    An MD that was killed and went on repeats some steps.
+    """
     for text in path.read_text(errors="replace").split("ITEM: TIMESTEP\n")[1:]:
         step = re.match(r"\d+\n", text)
-        yield int(step[0]) if step else -1, text  # cut short by a kill
+        yield int(step[0]) if step else -1, text
 
 
 def is_damaged(task: Path) -> bool:

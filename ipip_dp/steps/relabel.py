@@ -107,7 +107,7 @@ def _read(context: Context, task: str, steps: Sequence[int]) -> dpdata.System:
 
     if context.jdata.get("model_devi_merge_traj"):
         merged = Path(task) / "all.lammpstrj"
-        number = {step: number for number, (step, _) in enumerate(explore.dumped(merged))}  # the last of each step
+        number = {step: number for number, (step, _) in enumerate(explore.read_dump(merged))}  # the last of each step
         numbers = [number[step] for step in steps]
         return dpdata.System(str(merged), fmt="lammps/dump", type_map=context.type_map, f_idx=numbers)
     return npy.joined(

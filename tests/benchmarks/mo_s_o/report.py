@@ -81,8 +81,8 @@ def bars_panel(axes: Axes, rows: list[dict[str, Any]], group: str, title: str, b
     colors = ["tab:gray" if name == beside else "tab:blue" for name in chosen]
     axes.barh(list(errors), [np.mean(values) for values in errors.values()], color=colors)
     for name, values in errors.items():
-        place = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
-        axes.annotate(f"{np.mean(values):.3f}", (max(values), name), fontsize=8, **place)
+        end = (max(values), name)
+        axes.annotate(f"{np.mean(values):.3f}", end, (4, 0), textcoords="offset points", va="center", fontsize=8)
         if len(values) > 1:
             axes.plot(values, [name] * len(values), "k.", ms=4)
     axes.margins(x=0.15)

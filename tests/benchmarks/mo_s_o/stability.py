@@ -78,14 +78,13 @@ def trajectory(folder: Path, model: Path, path: Path, temperature: int, ps: floa
     try:
         md(temporary, structure(path), model, commands)
     except subprocess.CalledProcessError:
-        if lost_atoms(temporary) == 0:
+        if lost_atoms((temporary / "log.lammps").read_text()) == 0:
             raise
     temporary.rename(folder)
 
 
-def lost_atoms(folder: Path) -> int:
+def lost_atoms(log: str) -> int:
     """How many atoms an MD had lost when it ended; all, if it blew up in another way."""
-    log = (folder / "log.lammps").read_text()
     if counts := re.search(r"Lost atoms: original (\d+) current (\d+)", log):
         return int(counts[1]) - int(counts[2])
     return int(re.findall(r"(\d+) atoms", log)[0]) if any(reason in log for reason in BLOW_UPS) else 0
@@ -125,16 +124,14 @@ def check(folder: Path, path: Path, temperature: int, student: Calculator, refer
     names, rows = thermo(logs.partition("undump")[0])
     table = np.array(rows)
     frames = dpdata.System(str(folder / "traj"), fmt="lammps/dump", type_map=TYPE_MAP)
-    n_atoms = structure(path).get_natoms()
+    n_atoms, lost = structure(path).get_natoms(), lost_atoms(logs)
     return {
         "structure": path.stem,
         "temperature (K)": temperature,
         "mean temperature (K)": round(float(table[len(table) // 5 :, names.index("Temp")].mean()), 1),
-        "lost atoms": lost_atoms(folder),
+        "lost atoms": lost,
         "smallest distance (A)": round(smallest_distance(frames), 3),
-        "NVE drift (meV/atom/ps)": round(drift(logs, n_atoms), 4)
-        if temperature == 1000 and not lost_atoms(folder)
-        else "",
+        "NVE drift (meV/atom/ps)": round(drift(logs, n_atoms), 4) if temperature == 1000 and not lost else "",
         **force_errors(frames, student, reference),
     }
 
