@@ -183,6 +183,7 @@ def _shrink(factor: float) -> dict[str, Any]:
 
 
 def _forgetting(labels: int) -> list[Arm]:
+    """Each method between the rounds; the paper's, a milder and a partial one before fine-tuning and at both times."""
     methods: dict[str, dict[str, Any]] = {
         "none": NONE,
         "last-layers": {f"{FORGET}.scope": "layer_2,final_layer"},
@@ -193,7 +194,7 @@ def _forgetting(labels: int) -> list[Arm]:
     for name, changes in methods.items():
         if name != "reinit":  # that one is ipip-LABELS
             result.append(Arm(f"{name}-at-pretrain-{labels}", "forgetting", labels, changes, 2, f"ipip-{labels}"))
-        if name != "none":
+        if name in ("last-layers", "reinit", "shrink0.5"):
             after = f"{name}-at-finetune-{labels}"
             at = {**changes, f"{FORGET}.at": "finetune"}
             result.append(Arm(after, "forgetting", labels, at, 2, f"once-{labels}", "pretrain"))
@@ -229,13 +230,17 @@ def _students(labels: int) -> list[Arm]:
 
 
 def _convergence(size: Size, labels: int) -> list[Arm]:
-    """Error against training steps: of pretraining, of fine-tuning, and without pretraining; twice the steps thrice."""
-    result = [Arm(f"pretrain{n}x-{labels}", "steps", labels, {PRETRAIN: n * size.pretrain}) for n in (0.5, 4)]
-    for n, seed in ((2, 1), (2, 2), (2, 3), (4, 1)):
-        end, longer = _end(labels, seed), {FINETUNE: n * size.finetune}
-        result.append(Arm(f"finetune{n}x-{end}", "steps", labels, longer, 1, f"once-{end}", "pretrain", seed=seed))
-        result.append(Arm(f"scratch{n}x-{end}", "steps", labels, longer, 0, seed=seed))
-    return [*result, Arm(f"scratch14x-{labels}", "steps", labels, {FINETUNE: 14 * size.finetune}, 0)]
+    """Error against training steps, beside the arms of equal compute, which train longest."""
+    twice, four_times = ({FINETUNE: n * size.finetune} for n in (2, 4))
+    result = [
+        Arm(f"pretrain0.5x-{labels}", "steps", labels, {PRETRAIN: 0.5 * size.pretrain}),
+        Arm(f"finetune4x-{labels}", "steps", labels, four_times, 1, f"once-{labels}", "pretrain"),
+    ]
+    for seed in (1, 2, 3):
+        end = _end(labels, seed)
+        result.append(Arm(f"finetune2x-{end}", "steps", labels, twice, 1, f"once-{end}", "pretrain", seed=seed))
+        result.append(Arm(f"scratch2x-{end}", "steps", labels, twice, 0, seed=seed))
+    return result
 
 
 def _pbe(size: Size) -> list[Arm]:
@@ -265,13 +270,11 @@ def _settings(size: Size) -> list[Arm]:
         "gelu": {f"{DESCRIPTOR}.activation_function": "gelu_tf", f"{FITTING_NET}.activation_function": "gelu_tf"},
         "large": LARGE,
     }
-    long = {"numb_models": 1, **LARGE, PRETRAIN: 40000, FINETUNE: 40000}
     longest = {"numb_models": 1, **CUTOFF_6, FINETUNE: 50000}
     rate = {f"{SCHEDULE}.start_lr": 0.005}
     return [
         Arm(f"finetuned-at-0.005-{size.middle}", "settings", size.middle, rate, 1, f"once-{size.middle}", "pretrain"),
         Arm(f"long-6-{ALL_LABELS}", "settings", ALL_LABELS, longest),
-        Arm(f"large-long-pretrained-{labels}", "settings", labels, long),
         *(
             Arm(f"{name}-{labels}", "settings", labels, {"numb_models": 1, FINETUNE: 2 * size.finetune, **changes}, 0)
             for name, changes in others.items()
