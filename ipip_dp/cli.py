@@ -271,6 +271,14 @@ def status() -> None:
         print(line)
 
 
+@app.command()
+def doc() -> None:
+    """Print what every key of the ipip section of param.json means (reStructuredText)."""
+    from ipip_dp.params import ipip_argument
+
+    print(ipip_argument().gen_doc(make_anchor=False, make_link=False))
+
+
 def _log_progress() -> None:
     import logging
 

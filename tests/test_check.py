@@ -256,7 +256,8 @@ CONFLICTS = [
     (
         "ipip.reference",
         REMOVED,
-        "ipip.reference: missing; the command of section fp in machine.json uses it",
+        "ipip.reference: missing; the command of section fp in machine.json runs it. Give the command of your DFT code "
+        "there instead, or add ipip.reference",
     ),
     (
         "ipip.reference.kwargs.param",

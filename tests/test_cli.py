@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ipip_dp import cli
-from tests.conftest import ENVIRONMENT, Run
+from tests.conftest import ENVIRONMENT, ROOT, Run
 
 CHEAP = {"type": "ase", "calculator": "ase.calculators.lj:LennardJones", "kwargs": {"sigma": 2.0}}
 BY_CHEAP = ["--labeler", "cheap.json", "--type-map", "Mo,S"]
@@ -143,6 +144,15 @@ def test_check_is_silent_about_a_good_input(ipip):
         "param.json and machine.json: no problem found\n",
         "",
     )
+
+
+def test_the_keys_are_documented(ipip):
+    """`ipip doc > docs/ipip.rst` makes that file; dargs gives the types of a key in any order."""
+    said, written = (
+        [sorted(re.findall(r"[^\s,|]+", line)) for line in text.splitlines()]
+        for text in (ipip("doc").output, (ROOT / "docs/ipip.rst").read_text())
+    )
+    assert said == written
 
 
 def test_label_and_predict_agree(ipip):

@@ -51,7 +51,10 @@ def check_labeler(params: Params, mdata: dict[str, Any]) -> Iterator[str]:
         if "--labeler reference" not in section["command"]:
             continue
         if params.reference is None:
-            yield "ipip.reference: missing; the command of section fp in machine.json uses it"
+            yield (
+                "ipip.reference: missing; the command of section fp in machine.json runs it. Give the command of your "
+                "DFT code there instead, or add ipip.reference"
+            )
             return
         try:
             files = labeler_files(params.reference)
