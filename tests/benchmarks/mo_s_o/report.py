@@ -21,6 +21,15 @@ ERRORS = ("held_out_ensemble", "paper_ensemble")
 ERROR = ERRORS[0]
 TEXTS = ("name", "group", "reference")
 KINDS = {"scratch": "DP-GEN without IPIP", "once": "pretrained once", "ipip": "IPIP, two rounds"}
+SPAN = 0.1  # eV/Å that a panel shows at least, so that noise does not look large
+COLORS = {
+    "DP-GEN without IPIP": "tab:blue",
+    "pretrained once": "tab:orange",
+    "pretrained once, longer": "tab:purple",
+    "pretrained once, fine-tuned longer": "tab:orange",
+    "IPIP, two rounds": "tab:green",
+    "IPIP, labels of explored frames": "tab:red",
+}
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -37,28 +46,30 @@ def last_rounds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list({row["name"]: row for row in rows}.values())
 
 
+def curve(axes: Axes, points: Iterable[tuple[float, float]], name: str) -> None:
+    """Seeds as points, their means as a line."""
+    by_x = defaultdict(list)
+    for x, y in points:
+        by_x[x].append(y)
+    numbers = sorted(by_x)
+    axes.plot(numbers, [np.mean(by_x[x]) for x in numbers], "-", color=COLORS[name], label=name)
+    axes.plot(
+        [x for x in numbers for _ in by_x[x]], [y for x in numbers for y in by_x[x]], "o", color=COLORS[name], ms=4
+    )
+
+
 def labels_panel(axes: Axes, rows: list[dict[str, Any]], teacher: float, explored: str) -> None:
-    """Error against the number of labels: seeds as points, the rounds of ``explored`` as a curve."""
+    """Error against the number of labels, of the arms that answer it and of the rounds of ``explored``."""
     axes.axhline(teacher, color="tab:gray", ls="--", label="teacher (CHGNet)")
+    answers = [row for row in last_rounds(rows) if row["group"] == "labels"]
     for kind, text in KINDS.items():
-        by_labels = defaultdict(list)
-        for row in last_rounds(rows):
-            if row["group"] == "labels" and row["name"].startswith(f"{kind}-"):
-                by_labels[row["labels"]].append(row[ERROR])
-        numbers = sorted(by_labels)
-        (line,) = axes.plot(numbers, [np.mean(by_labels[n]) for n in numbers], "-", label=text)
-        axes.plot(
-            [n for n in numbers for _ in by_labels[n]],
-            [e for n in numbers for e in by_labels[n]],
-            "o",
-            color=line.get_color(),
-        )
+        curve(axes, [(row["labels"], row[ERROR]) for row in answers if row["name"].startswith(f"{kind}-")], text)
     rounds = [(row["labels"], row[ERROR]) for row in rows if row["name"] == explored]
     if rounds:
-        axes.plot(*zip(*rounds, strict=True), "s:", label="IPIP, labels of explored frames")
+        curve(axes, rounds, "IPIP, labels of explored frames")
     axes.set_xscale("log")
     axes.minorticks_off()
-    axes.set_xticks(sorted({row["labels"] for row in rows if row["group"] == "labels"}))
+    axes.set_xticks(sorted({row["labels"] for row in answers} | {labels for labels, _ in rounds[-1:]}))
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_formatter("{x:.0f}")
     axes.set_xlabel("reference labels")
@@ -74,18 +85,21 @@ def by_seeds(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     return result
 
 
-def bars_panel(axes: Axes, rows: list[dict[str, Any]], group: str, title: str, beside: str | None) -> None:
-    """The arms of one group, and beside them the arm they are to be compared with, in gray; seeds as points."""
+def arms_panel(axes: Axes, rows: list[dict[str, Any]], group: str, title: str, beside: str | None) -> None:
+    """The arms of one group, and in gray the one they are to be compared with: its first seed is the dashed line."""
     chosen = {name: seeds for name, seeds in by_seeds(rows).items() if seeds[0]["group"] == group or name == beside}
-    errors = {name: [row[ERROR] for row in seeds] for name, seeds in chosen.items()}
-    colors = ["tab:gray" if name == beside else "tab:blue" for name in chosen]
-    axes.barh(list(errors), [np.mean(values) for values in errors.values()], color=colors)
-    for name, values in errors.items():
-        end = (max(values), name)
-        axes.annotate(f"{np.mean(values):.3f}", end, (4, 0), textcoords="offset points", va="center", fontsize=8)
-        if len(values) > 1:
-            axes.plot(values, [name] * len(values), "k.", ms=4)
-    axes.margins(x=0.15)
+    for name, seeds in chosen.items():
+        color = "tab:gray" if name == beside else "tab:blue"
+        first, *others = (row[ERROR] for row in seeds)
+        axes.plot(first, name, "o", color=color)
+        axes.plot(others, [name] * len(others), "o", color=color, mfc="none")
+        if others:
+            axes.plot(np.mean([first, *others]), name, "|", color=color, ms=14)
+        if name == beside:
+            axes.axvline(first, color=color, ls="--", lw=1)
+    middle = np.mean(axes.get_xlim())
+    axes.set_xlim(min(axes.get_xlim()[0], middle - SPAN / 2), max(axes.get_xlim()[1], middle + SPAN / 2))
+    axes.margins(y=0.5 / len(chosen))
     axes.invert_yaxis()
     axes.tick_params(axis="y", labelsize=8)
     axes.set_title(title)
@@ -93,24 +107,28 @@ def bars_panel(axes: Axes, rows: list[dict[str, Any]], group: str, title: str, b
 
 def steps_panel(axes: Axes, rows: list[dict[str, Any]], labels: float) -> None:
     """Error against all training steps of a student."""
-    families = {"scratch": [], "more pretraining": [], "more fine-tuning": [], "IPIP": []}
-    for row in rows:
-        if row["labels"] != labels or row["seed"] != 1 or row["group"] == "settings":
-            continue
-        point = (row["pretraining_steps"] + row["finetuning_steps"], row[ERROR])
-        name = row["name"]
-        if name.startswith(("scratch", "finetuning-only")):
-            families["scratch"].append(point)
-        elif name.startswith(("pretrain", "once")):
-            families["more pretraining"].append(point)
-        if name.startswith(("finetune", "once")) and not name.startswith("finetuning-only"):
-            families["more fine-tuning"].append(point)
-        elif name == f"ipip-{labels:.0f}":
-            families["IPIP"].append(point)
-    for name, points in families.items():
-        if len(points) > 1:
-            axes.plot(*zip(*sorted(points), strict=True), "o-", label=name)
+    families = {
+        "DP-GEN without IPIP": ("scratch", "scratch2x", "finetuning-only"),
+        "pretrained once, longer": ("pretrain0.5x", "once", "pretraining-only"),
+        "pretrained once, fine-tuned longer": ("once", "finetune2x", "finetune4x"),
+        "IPIP, two rounds": ("ipip",),
+    }
+    ticks = set()
+    for family, kinds in families.items():
+        names = [f"{kind}-{labels:.0f}" for kind in kinds]
+        points = [
+            (row["pretraining_steps"] + row["finetuning_steps"], row[ERROR])
+            for row in rows
+            if row["name"].partition("-seed")[0] in names
+        ]
+        if points:
+            curve(axes, points, family)
+            ticks.update(x for x, _ in points)
     axes.set_xscale("log")
+    axes.minorticks_off()
+    axes.set_xticks(sorted(ticks))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.tick_params(axis="x", labelsize=8, rotation=30)
     axes.set_xlabel("training steps of one student")
     axes.set_title(f"error against training steps ({labels:.0f} labels)")
     axes.legend(frameon=False, fontsize=8)
@@ -147,11 +165,11 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
     figure, grid = plt.subplots(lines, columns, figsize=(5 * columns, 4 * lines), layout="constrained", squeeze=False)
     for axes in grid.flat[panels:]:
         axes.remove()
-    for axes, curve in zip(grid.flat, curves, strict=False):
-        curve(axes)
+    for axes, draw in zip(grid.flat, curves, strict=False):
+        draw(axes)
         axes.set_ylabel("held-out force RMSE (eV/Å)")
     for axes, (group, how) in zip(grid.flat[len(curves) :], groups.items(), strict=False):
-        bars_panel(axes, last, group, *how)
+        arms_panel(axes, last, group, *how)
         axes.set_xlabel("held-out force RMSE (eV/Å)")
     for axes in grid.flat:
         axes.spines[["top", "right"]].set_visible(False)

@@ -20,6 +20,7 @@ import re
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,10 +176,12 @@ def picture(starts: list[Path], folder: Path) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.lines import Line2D
 
     figure, grid = plt.subplots(2, 3, figsize=(14, 7), layout="constrained", sharex=True)
     middle = (BINS[1:] + BINS[:-1]) / 2
-    styles = {"student": "-", "teacher": "--", "reference": ":"}
+    styles = {"student": "-", "teacher": "--", "reference": "x"}
+    pairs = [f"{a}-{b}" for a, b in combinations_with_replacement(TYPE_MAP, 2)]
     for axes, path in zip(grid.flat, starts, strict=True):
         student = folder / f"{path.stem}.{RDF_TEMPERATURE}K"
         frames = {"student": dpdata.System(str(student / "traj"), fmt="lammps/dump", type_map=TYPE_MAP)}
@@ -187,16 +190,21 @@ def picture(starts: list[Path], folder: Path) -> None:
             if labels:
                 frames[name] = dpdata.LabeledSystem(str(labels[0].parent), fmt="deepmd/npy", type_map=TYPE_MAP)
         for name, system in frames.items():
-            for number, (pair, values) in enumerate(sorted(rdf(after_equilibration(system), BINS).items())):
+            for pair, values in rdf(after_equilibration(system), BINS).items():
                 label = pair if name == "student" else None
-                axes.plot(middle, values, styles[name], color=f"C{number}", label=label)
-        axes.set_title(f"{path.stem}: " + ", ".join(f"{name} {styles[name]}" for name in frames), fontsize=9)
+                axes.plot(middle, values, styles[name], color=f"C{pairs.index(pair)}", label=label, ms=4)
+        axes.set_title(path.stem, fontsize=9)
         axes.legend(frameon=False, fontsize=8)
         axes.spines[["top", "right"]].set_visible(False)
     for axes in grid[1]:
-        axes.set_xlabel("distance (Å)")
+        axes.set(xlabel="distance (Å)", xlim=(1, BINS[-1]))
     for axes in grid[:, 0]:
         axes.set_ylabel("g(r)")
+    lines = [
+        Line2D([], [], ls="" if style == "x" else style, marker=style.strip("-"), color="k")
+        for style in styles.values()
+    ]
+    figure.legend(lines, list(styles), loc="outside upper center", ncols=len(styles), frameon=False)
     figure.savefig(folder / "rdf.png", dpi=110)
     plt.close(figure)
 
