@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipip_dp import orphans, outage
+from ipip_dp import orphans, outage, workdir
 from ipip_dp.errors import IpipError
 
 if TYPE_CHECKING:
@@ -55,6 +55,11 @@ def dp_command(mdata: dict[str, Any]) -> str:
     return section(mdata, "ipip_pretrain").get("command", "dp")
 
 
+def ipip_command(mdata: dict[str, Any]) -> list[str]:
+    """How ``ipip`` is called on the labelling machine: ``command`` of section ipip_label, if there is one."""
+    return shlex.split(section(mdata, "ipip_label").get("command", "ipip")) if "ipip_label" in mdata else ["ipip"]
+
+
 def workers(mdata: dict[str, Any]) -> int:
     """How many processes one labelling task may use: ``cpu_per_node / para_deg`` of its section."""
     resources = section(mdata, "ipip_label")["resources"]
@@ -93,9 +98,10 @@ def submit(
     tasks : sequence of str
         Names of the task folders.
     command : sequence of str
-        The command and its arguments; each is quoted for the shell.
+        The command and its arguments; each is quoted for the shell. In section ``ipip_label`` a first
+        argument ``ipip`` stands for the section's own ``command``.
     forward, backward : sequence of str
-        Files of every task to send there and to fetch back.
+        Files of every task to send there and to fetch back; ``user_forward_files`` of the section go there, too.
     common : sequence of str
         Files below ``work_path`` that all tasks share.
     min_success : float
@@ -115,6 +121,12 @@ def submit(
     from dpgen.dispatcher.Dispatcher import make_submission
 
     machine = section(mdata, name)
+    if name == "ipip_label" and command[0] == "ipip":
+        command = [*ipip_command(mdata), *command[1:]]
+    user_files = [Path(file) for file in machine.get("user_forward_files", [])]
+    for task in tasks:
+        for file in user_files:
+            workdir.link(file, work_path / task / file.name)
     submission = make_submission(
         machine["machine"],
         machine["resources"],
@@ -123,7 +135,7 @@ def submit(
         run_tasks=list(tasks),
         group_size=machine["resources"].get("group_size", 1),
         forward_common_files=list(common),
-        forward_files=list(forward),
+        forward_files=[*forward, *(file.name for file in user_files)],
         backward_files=[*backward, LOG],
         outlog=LOG,
         errlog=LOG,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import defaultdict
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,12 +51,20 @@ def init(context: Context) -> dict[str, int]:
     Raises
     ------
     IpipError
-        If there is no reference labeler, the teacher gives no frame or the reference no label.
+        If there is no reference labeler, fewer frames are wanted than there are start structures, the teacher
+        gives no frame or the reference no label.
     """
     if context.params.reference is None:
         raise IpipError("ipip.reference is missing; `ipip init` needs a labeler for the reference data")
     wanted = targets(context)
     missing = [name for name in SETS if not wanted[name].is_dir()]
+    n_structures = len(seed.start_structures(context.jdata))
+    for name in missing:
+        if _n_frames(context, name) < n_structures:
+            raise IpipError(
+                f"ipip.init.{name}_frames: expected at least one frame of each of the {n_structures} start structures "
+                f"of sys_configs, found {_n_frames(context, name)}"
+            )
     if missing:
         with dispatch.submissions(context.params.check_interval):
             tasks = {name: _teacher_md(context, name) for name in missing}
@@ -82,12 +91,16 @@ def _teacher_md(context: Context, name: str) -> list[Path]:
     return labels
 
 
+def _n_frames(context: Context, name: str) -> int:
+    settings = context.params.init
+    return settings.train_frames if name == "train" else settings.held_out_frames
+
+
 def _choose(context: Context, name: str, labels: Sequence[Path]) -> None:
     """Write the chosen frames of every start structure, the same number of each."""
     import dpdata
 
-    settings = context.params.init
-    total = settings.train_frames if name == "train" else settings.held_out_frames
+    total = _n_frames(context, name)
     target = workdir.INIT / name / "frames"
     md = [json.loads((folder.parent / "md.json").read_text()) for folder in labels]
     workdir.write_task(target.with_name("choice.json"), {"frames": total, "md": md}, "frames", "labels")
@@ -124,6 +137,7 @@ def _label(context: Context, names: Sequence[str]) -> None:
     for name in names:
         link_labeler_files(params.reference, workdir.INIT / name)
         workdir.write_task(workdir.INIT / name / "labeler.json", params.reference, "labels")
+        workdir.write_task(workdir.INIT / name / "gate.json", asdict(params.gate), "labels")
     command = dispatch.label_command(context.type_map, params.gate, min_success=0.5)
     command += ["--workers", str(dispatch.workers(context.mdata))]
     waiting = [name for name in names if not (workdir.INIT / name / "labels" / labels_format.MARKER).is_file()]

@@ -179,7 +179,8 @@ def labels_here(mdata: dict[str, Any]) -> bool:
     machine, resources = section["machine"], section["resources"]
     elsewhere = ("source_list", "module_list", "prepend_script")  # these may bring another PATH
     return (
-        machine["batch_type"] == "Shell"
+        dispatch.ipip_command(mdata) == ["ipip"]
+        and machine["batch_type"] == "Shell"
         and "Local" in machine["context_type"]
         and not any(resources.get(key) for key in elsewhere)
     )

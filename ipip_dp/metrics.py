@@ -130,15 +130,13 @@ def element_offsets(difference: np.ndarray, composition: np.ndarray) -> np.ndarr
     return offsets
 
 
-def align(differences: Sequence[Difference]) -> tuple[list[np.ndarray], dict[str, float]]:
+def align(differences: Sequence[Difference]) -> list[np.ndarray]:
     """Compare energies after element-wise alignment over all frames.
 
     Returns
     -------
-    residuals : list of np.ndarray, shape (n_frames,), eV per atom
+    list of np.ndarray, shape (n_frames,), eV per atom
         Predicted minus reference energy per atom of each difference, after alignment.
-    offsets : dict of str to float, eV per atom
-        What alignment added to the predictions, by element.
     """
     elements = sorted({element for part in differences for element in part.counts})
     counts = [np.array([part.counts.get(element, 0) for element in elements]) for part in differences]
@@ -146,10 +144,7 @@ def align(differences: Sequence[Difference]) -> tuple[list[np.ndarray], dict[str
         [np.tile(count, (len(part.energies), 1)) for count, part in zip(counts, differences, strict=True)]
     )
     offsets = element_offsets(-np.concatenate([part.energies for part in differences]), composition)
-    residuals = [
-        (part.energies + count @ offsets) / part.n_atoms for count, part in zip(counts, differences, strict=True)
-    ]
-    return residuals, dict(zip(elements, map(float, offsets), strict=True))
+    return [(part.energies + count @ offsets) / part.n_atoms for count, part in zip(counts, differences, strict=True)]
 
 
 def errors(systems: Sequence[Sequence[Difference]]) -> tuple[Errors, list[Errors]]:
@@ -169,7 +164,7 @@ def errors(systems: Sequence[Sequence[Difference]]) -> tuple[Errors, list[Errors
         Of each system.
     """
     parts = [part for system in systems for part in system]
-    residuals, _ = align(parts)
+    residuals = align(parts)
     remaining = iter(residuals)
     return _errors(parts, residuals), [_errors(system, [next(remaining) for _ in system]) for system in systems]
 

@@ -76,6 +76,14 @@ def _predict_one_by_one(
         raise IpipError(f"the labeler failed on every frame; the last reason: {reason}")
 
 
+def is_whole(path: Path) -> bool:
+    """Whether predictions can be read."""
+    try:
+        return bool(list(load(path)))
+    except IpipError:
+        return False
+
+
 def load(path: Path) -> Iterator[dict[str, np.ndarray]]:
     """Read what :func:`predict` wrote: one dict of arrays per block.
 

@@ -128,8 +128,8 @@ WRONG_VALUES = [
     ("ipip.reference.calculator", "tblite.ase",
      'expected "module:Class", for example "tblite.ase:TBLite", found "tblite.ase"'),
     ("ipip.reference.kwargs", "GFN1-xTB", 'expected an object {...}, found "GFN1-xTB"'),
-    ("numb_models", 0, "expected an integer of at least 1, found 0"),
-    ("numb_models", -2, "expected an integer of at least 1, found -2"),
+    ("numb_models", 0, "expected an integer of at least 2, found 0"),
+    ("numb_models", 1, "expected an integer of at least 2, found 1"),
     ("numb_models", True, "expected an integer, found true"),
     ("numb_models", "two", 'expected an integer, found "two"'),
     ("fp_task_max", -1, "expected an integer of at least 0, found -1"),
@@ -287,6 +287,28 @@ CONFLICTS = [
         "ipip.init.nsteps: expected at least interval, 1000, for one frame; found 600",
     ),
     (
+        "default_training_param.model.type_map",
+        ["S", "Mo"],
+        'default_training_param.model.type_map: expected type_map of param.json, ["Mo", "S"], found ["S", "Mo"]',
+    ),
+    (
+        "model_devi_activation_func",
+        [["tanh", "tanh"], ["gelu", "gelu"]],
+        "model_devi_activation_func: it does not reach pretraining, whose students fine-tuning starts from; give "
+        "activation_function in default_training_param, a list of one for each student",
+    ),
+    (
+        "srtab_file_path",
+        "zbl.tab",
+        "srtab_file_path: it does not reach pretraining, whose students fine-tuning starts from; give the table in "
+        "user_forward_files of sections train and ipip_pretrain in machine.json",
+    ),
+    (
+        "model_devi_jobs[0].nbeads",
+        4,
+        "model_devi_jobs[0].nbeads: frames of path integrals cannot be relabelled; remove the key",
+    ),
+    (
         "ipip.pretrain.numb_models",
         1,
         "ipip.pretrain.numb_models: one pretrained student makes an ensemble only if fine-tuning starts with "
@@ -331,6 +353,15 @@ def test_pretraining_may_have_another_loss_and_other_seeds(run):
     training["loss"] = {"start_pref_f": 10}
     training["model"]["descriptor"]["seed"] = training["model"]["fitting_net"]["seed"] = 7
     assert found(run, {"ipip.pretrain.training_param": training}) == []
+
+
+def test_one_pretrained_student_makes_an_ensemble_of_equal_models_only(run):
+    small, large = run.param["default_training_param"], run.param["default_training_param"]
+    large["model"]["fitting_net"]["neuron"] = [4, 4]
+    one = {"ipip.pretrain.numb_models": 1, "ipip.forget.at": "both", "ipip.forget.method": "reinit"}
+    assert found(run, {**one, "default_training_param": [small, small]}) == []
+    (line,) = found(run, {**one, "default_training_param": [small, large]})
+    assert line.startswith("param.json: default_training_param[0].model.fitting_net.neuron: ")
 
 
 def test_two_learning_rates_of_pretraining_are_one_too_many(run):

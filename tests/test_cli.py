@@ -210,6 +210,19 @@ def test_init_without_a_reference(ipip):
     assert not Path("init").exists()
 
 
+def test_init_needs_a_frame_of_every_structure(ipip):
+    param = ipip.run.param
+    param["init_data_sys"] = ["new/train"]
+    param["sys_configs"] = [["mos2_*.vasp"], ["mos2_mono27.vasp"]]
+    param["ipip"]["init"]["train_frames"] = 1
+    ipip.run.param = param
+    assert ipip("init").errors == (
+        "ipip: ipip.init.train_frames: expected at least one frame of each of the 2 start structures of sys_configs, "
+        "found 1\n"
+    )
+    assert not Path("init").exists()
+
+
 @pytest.mark.slow
 def test_init_whose_reference_labels_all_fail_makes_no_data(quick):
     param = quick.param

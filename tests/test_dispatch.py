@@ -70,6 +70,14 @@ def test_files_go_there_and_results_come_back(machine, run_folder):
     assert len(durations) == 1 and durations[0] > 0
 
 
+def test_command_and_files_of_the_section_are_used(machine, run_folder):
+    (run_folder / "tables").mkdir()
+    (run_folder / "tables/zbl").write_text("repulsion")
+    machine["ipip_label"].update(command="env GREETING=hello sh", user_forward_files=["tables/zbl"])
+    submit(machine, run_folder / "work", ["ipip", "-c", "echo $GREETING $(cat zbl) > said"], backward=["said"])
+    assert (run_folder / "work/one/said").read_text() == "hello repulsion\n"
+
+
 def test_arguments_reach_the_command_as_they_are(machine, run_folder):
     words = ["Mo S,O", "a'b", 'c"d', "; touch harm", "$(touch harm)", "`touch harm`", "*", "{x}", "-n", ""]
     code = "import json, sys; json.dump(sys.argv[1:], open('words', 'w'))"

@@ -56,7 +56,7 @@ def read_systems(folders: Sequence[Path], type_map: Sequence[str]) -> list[Syste
     folders : sequence of pathlib.Path
         Searched recursively for ``type.raw``, through symbolic links too.
     type_map : sequence of str
-        The model's; the order of elements in the data may differ.
+        The model's; the order of elements in data with a ``type_map.raw`` may differ.
 
     Raises
     ------
@@ -70,12 +70,12 @@ def read_systems(folders: Sequence[Path], type_map: Sequence[str]) -> list[Syste
 def _read_system(folder: Path, type_map: Sequence[str]) -> System:
     import dpdata
 
-    if not (folder / "type_map.raw").is_file():
-        raise IpipError(f"{folder}: no type_map.raw, so its elements are unknown.")
     if any(folder.glob("set.*/real_atom_types.npy")):
         raise IpipError(f"{folder}: deepmd/npy/mixed data; convert it to deepmd/npy with dpdata.")
     try:
-        data = dpdata.LabeledSystem(str(folder), fmt="deepmd/npy").data
+        # Data without type_map.raw are in the order of the model, as to DeePMD-kit.
+        own = None if (folder / "type_map.raw").is_file() else list(type_map)
+        data = dpdata.LabeledSystem(str(folder), fmt="deepmd/npy", type_map=own).data
     except Exception as error:
         # dpdata has no exception of its own for a broken data set.
         raise IpipError(

@@ -12,12 +12,11 @@ if TYPE_CHECKING:
 
 # As make_lammps_input of dpgen/generator/lib/lammps.py knows them.
 ENSEMBLES = ("nvt", "nve", "npt", "npt-i", "npt-iso", "npt-a", "npt-aniso", "npt-t", "npt-tri")
-PIMD_ENSEMBLES = ("nvt", "nve", "npt", "npt-i", "npt-iso", "npt-a", "npt-aniso")
 # Lines that DP-GEN looks for in a LAMMPS template, each exactly once.
 TEMPLATE_LINES = ("pair_style deepmd", "dump dpgen_dump")
 # Counts and times that DP-GEN's own schema does not bound.
 POSITIVE = ("model_devi_dt", "lmp_neigh_modify_one", "epsilon", "epsilon_v")
-JOB_POSITIVE = ("trj_freq", "nsteps", "nbeads", "dt", "taut", "taup")
+JOB_POSITIVE = ("trj_freq", "nsteps", "dt", "taut", "taup")
 NOT_NEGATIVE = ("model_devi_skip", "model_devi_numb_candi_f", "model_devi_numb_candi_v")
 
 
@@ -73,10 +72,11 @@ def _check_systems(jdata: dict[str, Any], job: dict[str, Any]) -> Iterator[str]:
 def _check_native(jdata: dict[str, Any], job: dict[str, Any]) -> Iterator[str]:
     if jdata.get("model_devi_plumed"):
         yield "template: missing; model_devi_plumed needs it"
-    ensembles = PIMD_ENSEMBLES if "nbeads" in job else ENSEMBLES
+    if "nbeads" in job:
+        yield "nbeads: frames of path integrals cannot be relabelled; remove the key"
     ensemble = job.get("ensemble", "")
-    if ensemble not in ensembles:
-        yield f"ensemble: expected one of {', '.join(ensembles)}, found {shown(ensemble)}"
+    if ensemble not in ENSEMBLES:
+        yield f"ensemble: expected one of {', '.join(ENSEMBLES)}, found {shown(ensemble)}"
         return
     if "nsteps" not in job:
         yield "nsteps: missing; expected an integer"
@@ -88,12 +88,6 @@ def _check_native(jdata: dict[str, Any], job: dict[str, Any]) -> Iterator[str]:
             yield f"press: expected a list of pressures in bar for {ensemble}, found {shown(job.get('press'))}"
         if jdata.get("model_devi_nopbc"):
             yield f"ensemble: {ensemble} needs periodic boundaries, but model_devi_nopbc is true"
-    if "nbeads" in job:
-        for key in ("model_devi_f_avg_relative", "model_devi_merge_traj"):
-            if jdata.get(key):
-                yield f"nbeads: DP-GEN has no path integrals with {key}; set it to false"
-        if job["trj_freq"] > 0 and job.get("nsteps", 0) % job["trj_freq"]:
-            yield f"nsteps: expected a multiple of trj_freq, {job['trj_freq']}, found {job['nsteps']}"
 
 
 def _check_template(jdata: dict[str, Any], job: dict[str, Any]) -> Iterator[str]:

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 # Keys of param.json that start or steer a training in a way that IPIP replaces.
 REPLACED_KEYS = ("training_init_frozen_model", "training_finetune_model", "training_iter0_model_path")
+# Keys of param.json that DP-GEN heeds in fine-tuning alone, and what to give instead.
+FINE_TUNING_KEYS = {
+    "model_devi_activation_func": "give activation_function in default_training_param, a list of one for each student",
+    "srtab_file_path": "give the table in user_forward_files of sections train and ipip_pretrain in machine.json",
+}
 FORMATS = {"tensorflow": "pb", "pytorch": "pth"}
 NATURAL = ("expected an integer greater than 0", is_positive)
 RATE = ("expected a number greater than 0", is_positive)
@@ -41,8 +46,9 @@ INPUT_BOUNDS = {
 
 def check(jdata: dict[str, Any], params: Params) -> Iterator[str]:
     """Check the backend, the keys of DP-GEN about training, and the training inputs."""
-    if jdata["numb_models"] < 1:
-        yield f"numb_models: expected an integer of at least 1, found {jdata['numb_models']}"
+    fewest = 2 if jdata["model_devi_jobs"] else 1  # a deviation takes two
+    if jdata["numb_models"] < fewest:
+        yield f"numb_models: expected an integer of at least {fewest}, found {jdata['numb_models']}"
     if "init_data_prefix" not in jdata:
         yield 'init_data_prefix: missing; DP-GEN needs it: "." is the run folder'
     backend = jdata["train_backend"]
@@ -55,6 +61,9 @@ def check(jdata: dict[str, Any], params: Params) -> Iterator[str]:
     for key in REPLACED_KEYS:
         if jdata.get(key):
             yield f"{key}: an IPIP run starts every training from its own checkpoints; remove the key"
+    for key, instead in FINE_TUNING_KEYS.items():
+        if key in jdata:
+            yield f"{key}: it does not reach pretraining, whose students fine-tuning starts from; {instead}"
     yield from _check_reuse(jdata)
     yield from _check_batch_sizes(jdata)
     yield from _check_inputs(jdata, params)
@@ -68,9 +77,6 @@ def _check_reuse(jdata: dict[str, Any]) -> Iterator[str]:
             yield f"training_reuse_old_ratio: expected a number, auto or auto:NUMBER, found {shown(ratio)}"
     elif not 0 <= ratio <= 1:
         yield f"training_reuse_old_ratio: expected a number between 0 and 1, found {shown(ratio)}"
-    functions = jdata.get("model_devi_activation_func")
-    if functions is not None and [len(pair) for pair in functions] != [2] * jdata["numb_models"]:
-        yield f"model_devi_activation_func: expected {jdata['numb_models']} pairs, found {shown(functions)}"
 
 
 def _check_batch_sizes(jdata: dict[str, Any]) -> Iterator[str]:
@@ -119,17 +125,21 @@ def _check_inputs(jdata: dict[str, Any], params: Params) -> Iterator[str]:
         merged = {**next(iter(inputs.values())), "learning_rate": rate}
         problems = _check_input("ipip.pretrain", merged, jdata["type_map"])
         yield from (problem for problem in problems if problem.startswith(rate_key))
-    if own is None:
-        return
-    if rate is not None:
+    if own is not None and rate is not None:
         yield f"{rate_key}: {own_key} has one of its own; remove one of the two"
+    if own is None and params.pretrain.numb_models is None:
+        return  # every student fine-tunes the model it has pretrained
+    pretrained_key, pretrained = (own_key, own) if own is not None else next(iter(inputs.items()))
     for key, value in inputs.items():
         for name in ("descriptor", "fitting_net"):
-            yield from _same_model(own_key, own["model"], key, value["model"], name)
+            yield from _same_model(pretrained_key, pretrained["model"], key, value["model"], name)
 
 
 def _check_input(key: str, value: dict[str, Any], type_map: list[str]) -> Iterator[str]:
     """Compare a training input with DeePMD-kit's schema, with what DP-GEN and IPIP fill in."""
+    own = value["model"].get("type_map", type_map)
+    if own != type_map:
+        yield f"{key}.model.type_map: expected type_map of param.json, {shown(type_map)}, found {shown(own)}"
     argument = _deepmd_schema()
     if argument is not None:
         from deepmd.utils.compat import update_deepmd_input

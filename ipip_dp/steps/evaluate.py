@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from ipip_dp.steps import Context
 
 
+PREDICTIONS = "predictions.npz"
+
+
 def system_names(folders: Sequence[Path]) -> list[str]:
     """A name for every held-out system: its path below its data folder."""
     names = []
@@ -39,44 +42,51 @@ def system_names(folders: Sequence[Path]) -> list[str]:
     return names
 
 
+def work_path(context: Context, task: str) -> Path:
+    """Where a task runs: the teacher's, which does not change, in iteration 0."""
+    return (workdir.Iteration(0) if task == "teacher" else context.iteration).evaluate
+
+
 def prepare(context: Context) -> list[str]:
     """Link the held-out systems and the models; returns the tasks still to run."""
-    work_path = context.iteration.evaluate
-    for number, system in enumerate(data.find_systems(context.params.held_out)):
-        workdir.link(system, work_path / "held_out" / f"{number:04d}")
+    students, teacher = (work_path(context, task) / task for task in ("students", "teacher"))
     models = context.iteration.models()
     for model in models:
-        workdir.link(model, work_path / "students" / model.name)
+        workdir.link(model, students / model.name)
     digests = {model.name: hashlib.sha256(model.read_bytes()).hexdigest() for model in models}
-    workdir.write_task(work_path / "students" / "models.json", digests, "predictions.npz")
-    workdir.write_task(work_path / "students" / "labeler.json", {"type": "dp", "models": [m.name for m in models]})
+    workdir.write_task(students / "models.json", digests, PREDICTIONS)
+    workdir.write_task(students / "labeler.json", {"type": "dp", "models": [m.name for m in models]})
     tasks = ["students"]
-    if context.iteration.index == 0:  # the teacher does not change
-        workdir.write_task(work_path / "teacher" / "labeler.json", context.params.teacher)
+    if context.iteration.index == 0 or not predict.is_whole(teacher / PREDICTIONS):
+        if context.iteration.index > 0:
+            workdir.redo(teacher, PREDICTIONS)
+        workdir.write_task(teacher / "labeler.json", context.params.teacher)
         tasks.append("teacher")
+    for task in tasks:
+        for number, system in enumerate(data.find_systems(context.params.held_out)):
+            workdir.link(system, work_path(context, task) / "held_out" / f"{number:04d}")
     return tasks
 
 
 def run(context: Context, tasks: list[str]) -> None:
     """Dispatch ``ipip predict`` for the students and, once, for the teacher."""
-    work_path = context.iteration.evaluate
-    held_out = [str(path.relative_to(work_path)) for path in sorted((work_path / "held_out").glob("*/*"))]
-    command = ["ipip", "predict", "../held_out", "predictions.npz", "--labeler", "labeler.json"]
+    command = ["ipip", "predict", "../held_out", PREDICTIONS, "--labeler", "labeler.json"]
     command += ["--type-map", ",".join(context.type_map)]
     for task in tasks:
+        folder = work_path(context, task)
         if task == "students":
             section, files = "ipip_pretrain", [model.name for model in context.iteration.models()]
         else:
-            section, files = "ipip_label", link_labeler_files(context.params.teacher, work_path / task)
+            section, files = "ipip_label", link_labeler_files(context.params.teacher, folder / task)
         dispatch.submit(
             context.mdata,
             section,
-            work_path,
+            folder,
             [task],
             command,
             forward=["labeler.json", *files],
-            common=held_out,
-            backward=["predictions.npz"],
+            common=[str(path.relative_to(folder)) for path in sorted((folder / "held_out").glob("*/*"))],
+            backward=[PREDICTIONS],
         )
 
 
@@ -163,10 +173,8 @@ def _labelled(reference: LabeledData, predicted: Mapping[str, np.ndarray]) -> tu
 def collect(context: Context) -> None:
     """Write ``metrics.json`` and rebuild the learning curve."""
     iteration = context.iteration
-    teacher = workdir.Iteration(0).evaluate / "teacher" / "predictions.npz"
-    result = compare(
-        context.params.held_out, context.type_map, iteration.evaluate / "students" / "predictions.npz", teacher
-    )
+    students, teacher = (work_path(context, task) / task / PREDICTIONS for task in ("students", "teacher"))
+    result = compare(context.params.held_out, context.type_map, students, teacher)
     if not np.isfinite(result["ensemble"]["force_rmse"]):
         raise IpipError(
             f"{iteration.train}: a student predicts NaN on the held-out frames; see lcurve.out of each student"
@@ -179,14 +187,13 @@ def collect(context: Context) -> None:
 
 def step(context: Context) -> None:
     """Evaluate this iteration's students."""
-    work_path = context.iteration.evaluate
-    if workdir.is_done(work_path):
+    if workdir.is_done(context.iteration.evaluate):
         return
     tasks = prepare(context)
     run(context, tasks)
     collect(context)
     checkpoints = [context.iteration.student(m) / name for m in context.students for name in context.checkpoint_files]
-    workdir.mark_done(work_path, [path for path in checkpoints if path.is_file()])
+    workdir.mark_done(context.iteration.evaluate, [path for path in checkpoints if path.is_file()])
 
 
 def learning_curve() -> list[dict[str, Any]]:

@@ -52,7 +52,7 @@ def tolerant(context: Context) -> dict[str, Any]:
 
 
 def tasks(context: Context) -> list[Path]:
-    """The task folders whose frames and rows can be compared: those of LAMMPS, one replica each."""
+    """The task folders of LAMMPS."""
     return sorted(conf.parent for conf in context.iteration.exploration.glob("task.*/conf.lmp"))
 
 
@@ -105,8 +105,6 @@ def is_damaged(task: Path) -> bool:
 
 def discard_damaged(context: Context) -> list[Path]:
     """Remove what damaged tasks left, so that they run again; returns these tasks."""
-    if context.jdata["model_devi_jobs"][context.iteration.index].get("nbeads"):
-        return []  # DP-GEN joins the replicas' files itself
     damaged = [task for task in tasks(context) if is_damaged(task)]
     for task in damaged:
         restarts = [path.name for path in task.glob("dpgen.restart.*")]

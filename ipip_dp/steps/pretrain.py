@@ -126,10 +126,15 @@ def collect(context: Context, tasks: list[str]) -> None:
 
 
 def check_learning_curve(path: Path) -> None:
-    """Raise :class:`IpipError` if the last row of an ``lcurve.out`` is not finite."""
+    """Raise :class:`IpipError` if the total error in the last row of an ``lcurve.out`` is not finite.
+
+    Other columns are NaN wherever the displayed batch has no such label, no virials say.
+    """
     whole, _, _ = path.read_text().rpartition("\n")
-    rows = [line.split() for line in whole.splitlines() if line.strip() and not line.startswith("#")]
-    if rows and not all(math.isfinite(float(value)) for value in rows[-1]):
+    lines = [line.split() for line in whole.splitlines()]
+    header = next((words[1:] for words in lines if "rmse_trn" in words), ["step", "rmse_trn"])
+    rows = [words for words in lines if words and words[0] != "#"]
+    if rows and not math.isfinite(float(rows[-1][header.index("rmse_trn")])):
         raise IpipError(
             f"{path}: the training diverged (NaN at step {rows[-1][0]}); lower learning_rate.start_lr, or "
             f"look for absurd labels"

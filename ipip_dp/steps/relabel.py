@@ -12,6 +12,7 @@ import itertools
 import json
 import shutil
 from collections import defaultdict
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -160,6 +161,7 @@ def prepare(context: Context) -> list[str]:
         if not (folder / "frames").is_dir():
             write_frames(context, frames, source, folder / "frames")
         workdir.write_task(folder / "labeler.json", labelers[task])
+        workdir.write_task(folder / "gate.json", asdict(params.gate), "labels")
         tasks.append(task)
     return tasks
 

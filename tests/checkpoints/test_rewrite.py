@@ -231,11 +231,20 @@ def test_bad_arguments_are_explained(variant, arguments, message, train, tmp_pat
     assert not list(tmp_path.iterdir()) or not list((tmp_path / "out").iterdir())
 
 
+def test_data_without_a_type_map_are_in_the_order_of_the_model(train, tmp_path):
+    system = write_system(tmp_path / "data", ["Mo", "S"])
+    offsets = []
+    for name in ("named", "unnamed"):
+        offsets.append(
+            forget(train("tf-se_e2_a"), tmp_path / name / "model.ckpt", method="none", seed=1, data=[system]).offsets
+        )
+        (system / "type_map.raw").unlink(missing_ok=True)
+    assert offsets[0] == offsets[1]
+
+
 def break_system(folder, how):
     if how == "unknown element":
         (folder / "type_map.raw").write_text("Mo\nTe")
-    elif how == "no type_map":
-        (folder / "type_map.raw").unlink()
     elif how == "no energies":
         (folder / "set.000" / "energy.npy").unlink()
     elif how == "nan":
@@ -248,7 +257,6 @@ def break_system(folder, how):
     ("how", "message"),
     [
         ("unknown element", r"type_map.raw: Te not in the model's type_map \['Mo', 'S', 'O'\]"),
-        ("no type_map", "no type_map.raw"),
         ("no energies", "not readable as labelled"),
         ("nan", "energy.npy holds NaN"),
         ("mixed", "deepmd/npy/mixed"),

@@ -218,7 +218,12 @@ def test_the_teacher_predicts_once(make_context):
     (context.iteration.train).mkdir(parents=True)
     assert evaluate.prepare(context) == ["students", "teacher"]
     (Iteration(1).train).mkdir(parents=True)
+    predictions = context.iteration.evaluate / "teacher/predictions.npz"
+    np.savez(predictions, **{"0/energies": np.zeros(1)})
     assert evaluate.prepare(make_context(1)) == ["students"]
+    predictions.write_bytes(predictions.read_bytes()[:-9])
+    assert evaluate.prepare(make_context(1)) == ["students", "teacher"], "truncated predictions are made again"
+    assert not predictions.exists()
 
 
 def test_held_out_systems_are_linked_in_order(make_context):

@@ -138,14 +138,14 @@ def test_tasks_link_the_pool_and_the_forgotten_checkpoints(make_context):
 @pytest.mark.parametrize("value", ["nan", "inf"])
 def test_a_training_that_diverged_is_an_error(tmp_path, value):
     curve = tmp_path / "lcurve.out"
-    curve.write_text(f"# step rmse lr\n0 1.0 1e-3\n10 {value} 1e-4\n")
+    curve.write_text(f"# step rmse_val rmse_trn lr\n0 1.0 1.0 1e-3\n10 1.0 {value} 1e-4\n")
     with pytest.raises(IpipError, match=r"lcurve.out: the training diverged \(NaN at step 10\)"):
         pretrain.check_learning_curve(curve)
 
 
 def test_a_training_that_converged_is_not(tmp_path):
     curve = tmp_path / "lcurve.out"
-    curve.write_text("# step rmse lr\n0 nan 1e-3\n10 1.0 1e-4\n")
+    curve.write_text("# step rmse_trn rmse_v_trn lr\n# a note\n0 nan nan 1e-3\n10 1.0 nan 1e-4\n")  # no virials
     pretrain.check_learning_curve(curve)
-    curve.write_text("# step rmse lr\n")
+    curve.write_text("# step rmse_trn lr\n")
     pretrain.check_learning_curve(curve)

@@ -50,6 +50,19 @@ def sort_frames(**lists: list[tuple[str, int]]) -> None:
         path.write_text("".join(f"{task} {step}\n" for task, step in frames))
 
 
+def test_another_gate_labels_anew(make_context):
+    sort_frames(candidate=[(explore(0, [1, 2]), 20)], rest_accurate=[])
+    context = make_context()
+    relabel.choose_frames(context)
+    assert relabel.prepare(context) == ["teacher"]
+    labels = context.iteration.relabel / "teacher/labels"
+    labels.mkdir()
+    relabel.prepare(context)
+    assert labels.is_dir()
+    relabel.prepare(make_context(ipip={"gate": {"max_force": 200}}))
+    assert not labels.exists()
+
+
 def test_explored_frames_of_all_systems_are_read_in_order(tmp_path):
     (tmp_path / "candidate.shuffled.000.out").write_text("b 20\na 100\na 20\n")
     (tmp_path / "candidate.shuffled.001.out").write_text("c 0\n")
