@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 ERRORS = ("held_out_ensemble", "paper_ensemble")
 ERROR = ERRORS[0]
 TEXTS = ("name", "group", "reference")
 KINDS = {"scratch": "DP-GEN without IPIP", "once": "pretrained once", "ipip": "IPIP, two rounds"}
+EXPLORED = "explored-240"  # the arm whose rounds are drawn against their labels
 SPAN = 0.1  # eV/Å that a panel shows at least, so that noise does not look large
 COLORS = {
     "DP-GEN without IPIP": "tab:blue",
@@ -58,13 +60,14 @@ def curve(axes: Axes, points: Iterable[tuple[float, float]], name: str) -> None:
     )
 
 
-def labels_panel(axes: Axes, rows: list[dict[str, Any]], teacher: float, explored: str) -> None:
-    """Error against the number of labels, of the arms that answer it and of the rounds of ``explored``."""
+def labels_panel(axes: Axes, rows: list[dict[str, Any]]) -> None:
+    """Error against the number of labels, and how it falls with labels of explored frames."""
+    teacher = next(row[ERROR] for row in rows if row["name"] == "teacher")
     axes.axhline(teacher, color="tab:gray", ls="--", label="teacher (CHGNet)")
     answers = [row for row in last_rounds(rows) if row["group"] == "labels"]
     for kind, text in KINDS.items():
         curve(axes, [(row["labels"], row[ERROR]) for row in answers if row["name"].startswith(f"{kind}-")], text)
-    rounds = [(row["labels"], row[ERROR]) for row in rows if row["name"] == explored]
+    rounds = [(row["labels"], row[ERROR]) for row in rows if row["name"] == EXPLORED]
     if rounds:
         curve(axes, rounds, "IPIP, labels of explored frames")
     axes.set_xscale("log")
@@ -72,7 +75,7 @@ def labels_panel(axes: Axes, rows: list[dict[str, Any]], teacher: float, explore
     axes.set_xticks(sorted({row["labels"] for row in answers} | {labels for labels, _ in rounds[-1:]}))
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_formatter("{x:.0f}")
-    axes.set_xlabel("reference labels")
+    axes.set(xlabel="reference labels", ylabel="held-out force RMSE (eV/Å)")
     axes.set_title("how much better, for the same labels?")
     axes.legend(frameon=False, fontsize=8)
 
@@ -129,20 +132,34 @@ def steps_panel(axes: Axes, rows: list[dict[str, Any]], labels: float) -> None:
     axes.set_xticks(sorted(ticks))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.tick_params(axis="x", labelsize=8, rotation=30)
-    axes.set_xlabel("training steps of one student")
+    axes.set(xlabel="training steps of one student", ylabel="held-out force RMSE (eV/Å)")
     axes.set_title(f"error against training steps ({labels:.0f} labels)")
     axes.legend(frameon=False, fontsize=8)
 
 
+def save(figure: Figure, path: Path) -> None:
+    """Write a picture, whole or not at all."""
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    temporary = path.with_name(f".{path.name}")
+    figure.savefig(temporary, dpi=110)
+    os.replace(temporary, path)
+
+
+def summary_picture(rows: list[dict[str, Any]], path: Path) -> None:
+    """Draw the error against the number of labels alone."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    labels_panel(figure.subplots(), rows)
+    save(figure, path)
+
+
 def picture(rows: list[dict[str, Any]], path: Path) -> None:
     """Draw the page."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
     last = last_rounds(rows)
-    teacher = next(row[ERROR] for row in last if row["name"] == "teacher")
     numbers = sorted({row["labels"] for row in last if row["group"] == "labels"})
     middle = numbers[len(numbers) // 2]
     beside = f"ipip-{middle:.0f}"
@@ -156,27 +173,22 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
         "PBE": ("PBE as the reference", "teacher-pbe"),
     }
     groups = {group: how for group, how in groups.items() if any(row["group"] == group for row in last)}
-    curves = [lambda axes: labels_panel(axes, rows, teacher, f"explored-{middle:.0f}")]
+    curves = [lambda axes: labels_panel(axes, rows)]
     if any(row["group"] in ("steps", "equal compute") for row in last):
         curves.append(lambda axes: steps_panel(axes, rows, middle))
     panels = len(curves) + len(groups)
     columns = min(3, panels)
     lines = -(-panels // columns)
-    figure, grid = plt.subplots(lines, columns, figsize=(5 * columns, 4 * lines), layout="constrained", squeeze=False)
+    figure = Figure(figsize=(5 * columns, 4 * lines), layout="constrained")
+    grid = figure.subplots(lines, columns, squeeze=False)
     for axes in grid.flat[panels:]:
         axes.remove()
     for axes, draw in zip(grid.flat, curves, strict=False):
         draw(axes)
-        axes.set_ylabel("held-out force RMSE (eV/Å)")
     for axes, (group, how) in zip(grid.flat[len(curves) :], groups.items(), strict=False):
         arms_panel(axes, last, group, *how)
         axes.set_xlabel("held-out force RMSE (eV/Å)")
-    for axes in grid.flat:
-        axes.spines[["top", "right"]].set_visible(False)
-    temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, dpi=110)
-    os.replace(temporary, path)
-    plt.close(figure)
+    save(figure, path)
 
 
 def markdown(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -186,7 +198,9 @@ def markdown(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """The results in Markdown; students: their mean error, with the spread between them."""
+    """The last iteration of every arm in Markdown, all of exploring ones; students: mean error and spread."""
+    last = {row["name"]: row["iteration"] for row in rows}
+    rows = [row for row in rows if row["group"] == "exploration" or row["iteration"] == last[row["name"]]]
     teachers = {row["reference"]: row for row in rows if row["group"] == "teacher"}
     columns = (
         "arm",
@@ -232,10 +246,15 @@ def seeds_table(rows: list[dict[str, Any]]) -> str:
 
 
 def write(root: Path) -> None:
-    """Write study.png and study.md beside results.csv."""
+    """Write study.png, labels.png and study.md beside results.csv."""
     rows = read(root / "results.csv")
+    summary_picture(rows, root / "labels.png")
     picture(rows, root / "study.png")
-    parts = ["Force RMSE in eV/Å; ± is half the difference between the two students.\n", table(rows)]
+    parts = [
+        "Force RMSE in eV/Å; ± is half the difference between the two students. Of arms with two rounds the second "
+        "is shown.\n",
+        table(rows),
+    ]
     if seeds := seeds_table(rows):
         parts += ["Mean and standard deviation of the arms with several seeds:\n", seeds]
     workdir.write_text(root / "study.md", "\n".join(parts))
