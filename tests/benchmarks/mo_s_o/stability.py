@@ -260,7 +260,7 @@ def main() -> None:
     workdir.write_csv(arguments.folder / "stability.csv", rows)
     held = sum(holds(row) for row in rows)
     text = report.markdown(list(rows[0]), [list(row.values()) for row in rows])
-    text += f"\n{held} of {len(rows)} trajectories stay within {LARGEST_ERROR} eV/A of the reference.\n"
+    text += f"\nIn {held} of {len(rows)} trajectories all errors are below {LARGEST_ERROR} eV/A.\n"
     workdir.write_text(arguments.folder / "stability.md", text)
     print(text)
     picture(starts, arguments.folder)
