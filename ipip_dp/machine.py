@@ -116,7 +116,7 @@ def _section(name: str, value: dict[str, Any]) -> Argument:
     known = f"expected one of {', '.join(sorted(Machine.options))}"
     _require(machine.sub_fields["batch_type"], lambda batch_type: batch_type in Machine.subclasses_dict, known)
     command = Argument("command", str, optional=not SECTIONS[name])
-    _require(command, lambda text: bool(text.strip()), "expected a command")
+    _require(command, _is_command if name == "ipip_label" else str.strip, "expected a command")
     forward = Argument("user_forward_files", list[str], optional=True)
     _require(forward, lambda files: all(Path(file).is_file() for file in files), "expected files that exist")
     fields = [
@@ -154,6 +154,14 @@ def _resources(value: Any) -> Argument:
 
 def _are_texts(texts: list[Any]) -> bool:
     return all(isinstance(text, str) for text in texts)
+
+
+def _is_command(text: str) -> bool:
+    """Whether a text can be split into words; the command of ipip_label is no shell code, others are."""
+    try:
+        return bool(shlex.split(text))
+    except ValueError:  # a quotation without its end
+        return False
 
 
 def _are_words(texts: list[Any]) -> bool:

@@ -388,6 +388,7 @@ MACHINE = [
     ("ipip_label.resources", REMOVED, "ipip_label.resources: missing; expected an object {...}"),
     ("fp.resources", 4, "fp.resources: expected an object {...}, found 4"),
     ("fp.command", REMOVED, "fp.command: missing; expected a string"),
+    ("ipip_label.command", "ssh node 'ipip", 'ipip_label.command: expected a command, found "ssh node \'ipip"'),
     ("train.resources.group_size", "1", 'train.resources.group_size: expected an integer of at least 0, found "1"'),
     ("train.resources.group_size", REMOVED, "train.resources.group_size: missing; expected an integer"),
     ("train.resources.cpu_per_nod", 4, "train.resources.cpu_per_nod: unknown key; did you mean cpu_per_node?"),

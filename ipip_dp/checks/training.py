@@ -62,7 +62,7 @@ def check(jdata: dict[str, Any], params: Params) -> Iterator[str]:
         if jdata.get(key):
             yield f"{key}: an IPIP run starts every training from its own checkpoints; remove the key"
     for key, instead in FINE_TUNING_KEYS.items():
-        if key in jdata:
+        if jdata.get(key):
             yield f"{key}: it does not reach pretraining, whose students fine-tuning starts from; {instead}"
     yield from _check_reuse(jdata)
     yield from _check_batch_sizes(jdata)
