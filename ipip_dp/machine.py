@@ -116,7 +116,9 @@ def _section(name: str, value: dict[str, Any]) -> Argument:
     known = f"expected one of {', '.join(sorted(Machine.options))}"
     _require(machine.sub_fields["batch_type"], lambda batch_type: batch_type in Machine.subclasses_dict, known)
     command = Argument("command", str, optional=not SECTIONS[name])
-    _require(command, _is_command if name == "ipip_label" else str.strip, "expected a command")
+    # That of ipip_label is split into words; others are shell code.
+    holds = _is_command if name == "ipip_label" else lambda text: bool(text.strip())
+    _require(command, holds, "expected a command")
     forward = Argument("user_forward_files", list[str], optional=True)
     _require(forward, lambda files: all(Path(file).is_file() for file in files), "expected files that exist")
     fields = [
@@ -157,7 +159,7 @@ def _are_texts(texts: list[Any]) -> bool:
 
 
 def _is_command(text: str) -> bool:
-    """Whether a text can be split into words; the command of ipip_label is no shell code, others are."""
+    """Whether a text can be split into words."""
     try:
         return bool(shlex.split(text))
     except ValueError:  # a quotation without its end
