@@ -113,14 +113,15 @@ def picture(scratch: dict, path: Path) -> None:
     import matplotlib.pyplot as plt
 
     evaluated = [read(iteration / "00.ipip/evaluate/metrics.json") for iteration in iterations()]
-    bars = {"teacher\n(CHGNet)": evaluated[0]["teacher"], "same data\nwithout IPIP": scratch["ensemble"]}
+    bars = {"teacher\n(CHGNet)": evaluated[0]["teacher"], "all data\nwithout IPIP": scratch["ensemble"]}
     bars |= {f"IPIP\niteration {number}": errors["ensemble"] for number, errors in enumerate(evaluated)}
     values = [errors["force_rmse"] for errors in bars.values()]
     figure, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")
     colors = ["tab:gray", "tab:orange", *["tab:blue"] * len(evaluated)]
     axes.bar_label(axes.bar(list(bars), values, color=colors, width=0.6), fmt="%.2f", padding=2)
     axes.set_ylabel("held-out force RMSE (eV/Å)")
-    axes.set_title(f"Mo-S-O, {evaluated[-1]['reference_frames']} reference frames (GFN1-xTB)", fontsize=10)
+    first, last = (evaluated[number]["reference_frames"] for number in (0, -1))
+    axes.set_title(f"Mo-S-O, GFN1-xTB: {first} reference frames in iteration 0, {last} at the end", fontsize=10)
     axes.margins(y=0.12)  # room for the numbers
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
