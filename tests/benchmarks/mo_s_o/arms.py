@@ -12,6 +12,7 @@ from typing import Any
 FINETUNE = "default_training_param.training.numb_steps"
 PRETRAIN = "ipip.pretrain.numb_steps"
 SCHEDULE = "default_training_param.learning_rate"
+BATCH = "default_training_param.training.training_data.batch_size"
 DESCRIPTOR = "default_training_param.model.descriptor"
 FITTING_NET = "default_training_param.model.fitting_net"
 FORGET = "ipip.forget"
@@ -137,7 +138,7 @@ def arms(size: Size) -> list[Arm]:
         for name, changes in (("none", NONE), ("shrink0.5", _shrink(0.5))):
             result.append(Arm(f"{name}-at-pretrain-{end}", "forgetting", middle, changes, 2, f"ipip-{end}", seed=seed))
     result += _exploration(size) + _forgetting(middle) + _data(middle) + _students(middle) + _convergence(size, middle)
-    return [*result, *_pbe(size), *_settings(size)]
+    return [*result, *_batches(middle), *_pbe(size), *_settings(size)]
 
 
 def _question(labels: int, seed: int, after: str | None) -> list[Arm]:
@@ -241,6 +242,14 @@ def _convergence(size: Size, labels: int) -> list[Arm]:
         result.append(Arm(f"finetune2x-{end}", "steps", labels, twice, 1, f"once-{end}", "pretrain", seed=seed))
         result.append(Arm(f"scratch2x-{end}", "steps", labels, twice, 0, seed=seed))
     return result
+
+
+def _batches(labels: int) -> list[Arm]:
+    """Larger batches in pretraining and fine-tuning than DeePMD-kit's "auto", which is 2 or 3 frames here."""
+    return [
+        Arm(f"batch4-{_end(labels, seed)}", "batch size", labels, {BATCH: 4, "init_batch_size": [4]}, seed=seed)
+        for seed in (1, 2, 3)
+    ]
 
 
 def _pbe(size: Size) -> list[Arm]:
