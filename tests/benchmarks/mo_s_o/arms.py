@@ -18,14 +18,9 @@ FITTING_NET = "default_training_param.model.fitting_net"
 FORGET = "ipip.forget"
 NONE = {f"{FORGET}.method": "none"}
 RELABEL = "ipip.relabel"
-LARGE = {
-    f"{DESCRIPTOR}.neuron": [25, 50, 100],
-    f"{DESCRIPTOR}.axis_neuron": 12,
-    f"{FITTING_NET}.neuron": [120, 120, 120],
-}
 ALL_LABELS = 2300  # the training frames and the whole pool, labelled by the reference
 PBE_LABELS = 45  # the training frames of pbe/data
-POOLS = (200, 600)  # frames of the smaller pools
+POOL = 200  # frames of the smaller pool
 CUTOFF_6 = {f"{DESCRIPTOR}.rcut": 6.0, f"{DESCRIPTOR}.sel": [16, 32, 20]}
 EXPLORED = {"fp_task_max": 43}  # frames a structure and round: the six of them go from 240 labels to about 500
 
@@ -214,7 +209,7 @@ def _data(labels: int) -> list[Arm]:
         "no-new-frames": {f"{RELABEL}.max_in_domain": 0, f"{RELABEL}.max_candidates": 0},
     }
     return [
-        *(Arm(f"pool{pool}-{labels}", "pool size", labels, pool=pool) for pool in POOLS),
+        Arm(f"pool{POOL}-{labels}", "pool size", labels, pool=POOL),
         *(
             Arm(f"{name}-{labels}", "pool", labels, change, 2, f"once-{labels}", "train")
             for name, change in changes.items()
@@ -233,10 +228,7 @@ def _students(labels: int) -> list[Arm]:
 def _convergence(size: Size, labels: int) -> list[Arm]:
     """Error against training steps, beside the arms of equal compute, which train longest."""
     twice, four_times = ({FINETUNE: n * size.finetune} for n in (2, 4))
-    result = [
-        Arm(f"pretrain0.5x-{labels}", "steps", labels, {PRETRAIN: 0.5 * size.pretrain}),
-        Arm(f"finetune4x-{labels}", "steps", labels, four_times, 1, f"once-{labels}", "pretrain"),
-    ]
+    result = [Arm(f"finetune4x-{labels}", "steps", labels, four_times, 1, f"once-{labels}", "pretrain")]
     for seed in (1, 2, 3):
         end = _end(labels, seed)
         result.append(Arm(f"finetune2x-{end}", "steps", labels, twice, 1, f"once-{end}", "pretrain", seed=seed))
@@ -265,24 +257,15 @@ def _pbe(size: Size) -> list[Arm]:
 def _settings(size: Size) -> list[Arm]:
     """One student without pretraining, all labels: the settings of examples/mo_s_o, and others one at a time."""
     labels = size.labels[-1]
-    exponential = {"type": "exp", "stop_lr": 1e-6, "decay_steps": size.finetune // 50}
     others: dict[str, dict[str, Any]] = {
         "as-in-the-example": {},
-        "rate-0.01": {f"{SCHEDULE}.start_lr": 0.01},
-        "rate-0.002": {f"{SCHEDULE}.start_lr": 0.002},
-        "exponential-0.005": {SCHEDULE: {**exponential, "start_lr": 0.005}},
-        "exponential-0.001": {SCHEDULE: {**exponential, "start_lr": 0.001}},
         "cutoff-6": CUTOFF_6,
         "batch-4": {"init_batch_size": [4]},
         "float64": {f"{DESCRIPTOR}.precision": "float64", f"{FITTING_NET}.precision": "float64"},
         "force-prefactor-10": {"default_training_param.loss.limit_pref_f": 10},
-        "gelu": {f"{DESCRIPTOR}.activation_function": "gelu_tf", f"{FITTING_NET}.activation_function": "gelu_tf"},
-        "large": LARGE,
     }
     longest = {"numb_models": 1, **CUTOFF_6, FINETUNE: 50000}
-    rate = {f"{SCHEDULE}.start_lr": 0.005}
     return [
-        Arm(f"finetuned-at-0.005-{size.middle}", "settings", size.middle, rate, 1, f"once-{size.middle}", "pretrain"),
         Arm(f"long-6-{ALL_LABELS}", "settings", ALL_LABELS, longest),
         *(
             Arm(f"{name}-{labels}", "settings", labels, {"numb_models": 1, FINETUNE: 2 * size.finetune, **changes}, 0)

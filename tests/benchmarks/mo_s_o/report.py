@@ -112,7 +112,7 @@ def steps_panel(axes: Axes, rows: list[dict[str, Any]], labels: float) -> None:
     """Error against all training steps of a student."""
     families = {
         "DP-GEN without IPIP": ("scratch", "scratch2x", "finetuning-only"),
-        "pretrained once, longer": ("pretrain0.5x", "once", "pretraining-only"),
+        "pretrained once, longer": ("once", "pretraining-only"),
         "pretrained once, fine-tuned longer": ("once", "finetune2x", "finetune4x"),
         "IPIP, two rounds": ("ipip",),
     }
@@ -170,7 +170,7 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
         "pool size": (f"how many frames to pretrain on ({middle:.0f} labels)", f"once-{middle:.0f}"),
         "pool": ("what the second round trains on", beside),
         "students": ("how many students", beside),
-        "settings": ("other settings", f"once-{numbers[-1]:.0f}"),
+        "settings": ("other settings", f"as-in-the-example-{numbers[-1]:.0f}"),
         "PBE": ("PBE as the reference", "teacher-pbe"),
     }
     groups = {group: how for group, how in groups.items() if any(row["group"] == group for row in last)}
