@@ -83,7 +83,7 @@ def labels_panel(axes: Axes, rows: list[dict[str, Any]]) -> None:
 def by_seeds(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """The last iterations of the arms that differ in nothing but the seed, by the name of the first."""
     result = defaultdict(list)
-    for row in last_rounds(rows):
+    for row in sorted(last_rounds(rows), key=lambda row: row["seed"]):
         result[row["name"].partition("-seed")[0]].append(row)
     return result
 
