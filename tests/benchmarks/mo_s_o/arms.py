@@ -218,10 +218,11 @@ def _data(labels: int) -> list[Arm]:
 
 
 def _students(labels: int) -> list[Arm]:
+    """Four students, pretrained each by itself, or made of one by forgetting."""
     shared = {"numb_models": 4, "ipip.pretrain.numb_models": 1, f"{FORGET}.at": "both"}
     return [
-        Arm(f"four-students-{labels}", "students", labels, {"numb_models": 4}, rounds=2),
-        Arm(f"one-pretraining-four-students-{labels}", "students", labels, shared, rounds=2),
+        Arm(f"four-students-{labels}", "students", labels, {"numb_models": 4}),
+        Arm(f"one-pretraining-four-students-{labels}", "students", labels, shared),
     ]
 
 
