@@ -20,7 +20,7 @@ NONE = {f"{FORGET}.method": "none"}
 RELABEL = "ipip.relabel"
 ALL_LABELS = 2300  # the training frames and the whole pool, labelled by the reference
 PBE_LABELS = 45  # the training frames of pbe/data
-POOL = 200  # frames of the smaller pool
+POOLS = (200, 600)  # frames of the smaller pools
 CUTOFF_6 = {f"{DESCRIPTOR}.rcut": 6.0, f"{DESCRIPTOR}.sel": [16, 32, 20]}
 EXPLORED = {"fp_task_max": 43}  # frames a structure and round: the six of them go from 240 labels to about 500
 
@@ -209,7 +209,7 @@ def _data(labels: int) -> list[Arm]:
         "no-new-frames": {f"{RELABEL}.max_in_domain": 0, f"{RELABEL}.max_candidates": 0},
     }
     return [
-        Arm(f"pool{POOL}-{labels}", "pool size", labels, pool=POOL),
+        *(Arm(f"pool{pool}-{labels}", "pool size", labels, pool=pool) for pool in POOLS),
         *(
             Arm(f"{name}-{labels}", "pool", labels, change, 2, f"once-{labels}", "train")
             for name, change in changes.items()
