@@ -167,7 +167,7 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
         "equal compute": (f"equal training steps ({middle:.0f} labels)", beside),
         "forgetting": ("which forgetting, and when", beside),
         "batch size": (f"4 frames a batch ({middle:.0f} labels)", f"once-{middle:.0f}"),
-        "pool size": (f"how many frames to pretrain on ({middle:.0f} labels)", f"once-{middle:.0f}"),
+        "pool size": ("how many frames to pretrain on", f"once-{middle:.0f}"),
         "pool": ("what the second round trains on", beside),
         "students": ("four students", f"once-{middle:.0f}"),
         "settings": ("other settings", f"as-in-the-example-{numbers[-1]:.0f}"),
