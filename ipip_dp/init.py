@@ -60,10 +60,10 @@ def init(context: Context) -> dict[str, int]:
     missing = [name for name in SETS if not wanted[name].is_dir()]
     n_structures = len(seed.start_structures(context.jdata))
     for name in missing:
-        if _n_frames(context, name) < n_structures:
+        if (found := _n_frames(context, name)) < n_structures:
             raise IpipError(
                 f"ipip.init.{name}_frames: expected at least one frame of each of the {n_structures} start structures "
-                f"of sys_configs, found {_n_frames(context, name)}"
+                f"of sys_configs, found {found}"
             )
     if missing:
         with dispatch.submissions(context.params.check_interval):

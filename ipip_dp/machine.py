@@ -117,7 +117,7 @@ def _section(name: str, value: dict[str, Any]) -> Argument:
     _require(machine.sub_fields["batch_type"], lambda batch_type: batch_type in Machine.subclasses_dict, known)
     command = Argument("command", str, optional=not SECTIONS[name])
     # That of ipip_label is split into words; others are shell code.
-    holds = _is_command if name == "ipip_label" else lambda text: bool(text.strip())
+    holds = schema.is_command if name == "ipip_label" else lambda text: bool(text.strip())
     _require(command, holds, "expected a command")
     forward = Argument("user_forward_files", list[str], optional=True)
     _require(forward, lambda files: all(Path(file).is_file() for file in files), "expected files that exist")
@@ -156,14 +156,6 @@ def _resources(value: Any) -> Argument:
 
 def _are_texts(texts: list[Any]) -> bool:
     return all(isinstance(text, str) for text in texts)
-
-
-def _is_command(text: str) -> bool:
-    """Whether a text can be split into words."""
-    try:
-        return bool(shlex.split(text))
-    except ValueError:  # a quotation without its end
-        return False
 
 
 def _are_words(texts: list[Any]) -> bool:

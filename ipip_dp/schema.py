@@ -10,6 +10,7 @@ import difflib
 import json
 import math
 import re
+import shlex
 from dataclasses import dataclass
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
@@ -144,6 +145,14 @@ def is_positive(value: Any) -> bool:
     try:
         return 0 < float(value) < math.inf
     except ValueError:
+        return False
+
+
+def is_command(text: str) -> bool:
+    """Whether a text can be split into the words of a command."""
+    try:
+        return bool(shlex.split(text))
+    except ValueError:  # a quotation without its end
         return False
 
 

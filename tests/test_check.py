@@ -129,6 +129,7 @@ WRONG_VALUES = [
      'expected "module:Class", for example "tblite.ase:TBLite", found "tblite.ase"'),
     ("ipip.reference.kwargs", "GFN1-xTB", 'expected an object {...}, found "GFN1-xTB"'),
     ("numb_models", 0, "expected an integer of at least 2, found 0"),
+    ("numb_models", -2, "expected an integer of at least 2, found -2"),
     ("numb_models", 1, "expected an integer of at least 2, found 1"),
     ("numb_models", True, "expected an integer, found true"),
     ("numb_models", "two", 'expected an integer, found "two"'),

@@ -58,11 +58,20 @@ def test_errors_of_known_differences_are_pooled_over_sizes() -> None:
     assert (first.virial_rmse_per_atom, second.virial_rmse_per_atom) == (0, pytest.approx(0.5))
 
 
+def fitted_offsets(parts: list[metrics.Difference]) -> dict[str, float]:
+    """What the fit adds to predictions for every atom of an element."""
+    elements = sorted({element for part in parts for element in part.counts})
+    composition = [[part.counts.get(element, 0) for element in elements] for part in parts for _ in part.energies]
+    offsets = metrics.element_offsets(-np.concatenate([part.energies for part in parts]), np.array(composition))
+    return dict(zip(elements, offsets, strict=True))
+
+
 def test_energies_are_compared_up_to_element_offsets() -> None:
     reference = [make_data(s, 4, seed) for seed, s in enumerate(["Mo S", "Mo S S O", "O O", "S S O"])]
     predicted = [{**data, "energies": data["energies"] - shift(data)} for data in reference]
-    residuals = metrics.align(differences(reference, predicted))
-    np.testing.assert_allclose(np.concatenate(residuals), 0, atol=1e-10)
+    parts = differences(reference, predicted)
+    assert fitted_offsets(parts) == pytest.approx(OFFSETS)
+    np.testing.assert_allclose(np.concatenate(metrics.align(parts)), 0, atol=1e-10)
 
 
 def test_alignment_is_shared_by_all_systems() -> None:
@@ -76,9 +85,9 @@ def test_alignment_is_shared_by_all_systems() -> None:
 def test_rank_deficient_compositions_give_the_smallest_offsets() -> None:
     reference = [make_data("Mo S S", 3), make_data("Mo Mo S S S S", 2)]
     predicted = [{**data, "energies": data["energies"] - len(data["atom_types"])} for data in reference]
-    residuals = metrics.align(differences(reference, predicted))
-    np.testing.assert_allclose(np.concatenate(residuals), 0, atol=1e-10)
-    np.testing.assert_allclose(metrics.element_offsets(np.array([3.0, 6.0]), np.array([[1, 2], [2, 4]])), [0.6, 1.2])
+    parts = differences(reference, predicted)
+    np.testing.assert_allclose(np.concatenate(metrics.align(parts)), 0, atol=1e-10)
+    assert fitted_offsets(parts) == pytest.approx({"Mo": 0.6, "S": 1.2})
 
 
 def test_type_map_order_and_interleaving_do_not_matter() -> None:

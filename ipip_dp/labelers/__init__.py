@@ -8,7 +8,6 @@ imported (entry point group ``dpdata.plugins``), hence no ``dpdata.System`` at m
 from __future__ import annotations
 
 import re
-import shlex
 from typing import TYPE_CHECKING, Any
 
 from ipip_dp.errors import IpipError
@@ -44,14 +43,10 @@ def labeler_arguments(name: str, doc: str, optional: bool = False) -> Argument:
     """
     from dargs import Argument, Variant
 
+    from ipip_dp.schema import is_command
+
     def not_empty(value: Any) -> bool:
         return len(value) > 0
-
-    def is_command(text: str) -> bool:
-        try:
-            return bool(shlex.split(text))
-        except ValueError:
-            return False
 
     lammps = [
         Argument(

@@ -57,9 +57,11 @@ def prepare(context: Context) -> list[str]:
     workdir.write_task(students / "models.json", digests, PREDICTIONS)
     workdir.write_task(students / "labeler.json", {"type": "dp", "models": [m.name for m in models]})
     tasks = ["students"]
-    if context.iteration.index == 0 or not predict.is_whole(teacher / PREDICTIONS):
-        if context.iteration.index > 0:
-            workdir.redo(teacher, PREDICTIONS)
+    first = context.iteration.index == 0
+    damaged = not first and not predict.is_whole(teacher / PREDICTIONS)
+    if damaged:
+        workdir.redo(teacher, PREDICTIONS)
+    if first or damaged:
         workdir.write_task(teacher / "labeler.json", context.params.teacher)
         tasks.append("teacher")
     for task in tasks:

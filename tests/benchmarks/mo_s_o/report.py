@@ -200,8 +200,8 @@ def markdown(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The last iteration of every arm in Markdown, all of exploring ones; students: mean error and spread."""
-    last = {row["name"]: row["iteration"] for row in rows}
-    rows = [row for row in rows if row["group"] == "exploration" or row["iteration"] == last[row["name"]]]
+    last = last_rounds(rows)
+    rows = [row for row in rows if row["group"] == "exploration" or row in last]
     teachers = {row["reference"]: row for row in rows if row["group"] == "teacher"}
     columns = (
         "arm",
