@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """The demonstration: IPIP on Mo-S-O from nothing to MD, with stock DP-GEN beside it.
 
     python examples/demo.py FOLDER

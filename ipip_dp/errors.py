@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """The one exception of this package that is meant for users."""
 
 from __future__ import annotations

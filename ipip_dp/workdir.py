@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Every path under ``iter.NNNNNN``, the done-markers and atomic writes.
 
 Nobody else builds a path inside a run folder. Paths are relative to the run
@@ -62,7 +63,7 @@ class Iteration:
         return self.root / "01.model_devi"
 
     @property
-    def reference(self) -> Path:
+    def fp(self) -> Path:
         """DP-GEN's folder of reference calculations."""
         return self.root / "02.fp"
 
@@ -72,7 +73,7 @@ class Iteration:
         return self.root / "00.ipip"
 
     @property
-    def seed(self) -> Path:
+    def seed_pool(self) -> Path:
         """Teacher MD (iteration 0 only)."""
         return self.ipip / "seed"
 
@@ -86,8 +87,8 @@ class Iteration:
         """Pretraining, one folder per pretrained student."""
         return self.ipip / "pretrain"
 
-    def forgotten(self, stage: str) -> Path:
-        """Rewritten checkpoints at the start of stage ``pretrain`` or ``finetune``."""
+    def handover(self, stage: str) -> Path:
+        """The checkpoints that stage ``pretrain`` or ``finetune`` starts from, rewritten for it."""
         return self.ipip / "forgotten" / stage
 
     @property

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """What the tests share: the quick example, commands run in it, and a run from start to end."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """A Slurm of one machine for tests: some partitions, in a folder and on ports of its own, without systemd."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """An SSH server on this machine for tests: its own key, port, configuration and folder."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """The commands of the README do what it says."""
 
 from __future__ import annotations

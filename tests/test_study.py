@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """The study of tests/benchmarks/mo_s_o: its data, its arms, and the model that came out of it."""
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import dpdata
 import numpy as np
 import pytest
 
-from ipip_dp import check, workdir
+from ipip_dp import workdir
+from ipip_dp.checks import run_input as check
+from ipip_dp.config import inputs
 from tests.benchmarks.mo_s_o import EXAMPLE, arms, study
 
 
@@ -84,7 +87,7 @@ def test_arms_are_valid_input(root, monkeypatch):
                 workdir.link(root / "data" / name, folder / name)
             workdir.link(EXAMPLE / "structures", folder / "structures")
             monkeypatch.chdir(folder)
-            jdata, mdata = check.load_input(Path("param.json"), EXAMPLE / "machine.json")
+            jdata, mdata = inputs.load_input(Path("param.json"), EXAMPLE / "machine.json")
             assert check.problems(jdata, mdata, "param.json", "machine.json", True) == []
 
 

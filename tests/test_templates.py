@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """The templates and examples are valid inputs as they stand."""
 
 from __future__ import annotations
@@ -6,8 +7,8 @@ import json
 
 import pytest
 
-from ipip_dp import check
-from ipip_dp.params import Params
+from ipip_dp.checks import run_input as check
+from ipip_dp.config.params import Params
 from tests.conftest import EXAMPLES, ROOT
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Run folders: names, atomic writes, links."""
 
 from __future__ import annotations

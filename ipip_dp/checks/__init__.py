@@ -1,5 +1,6 @@
-"""Checks of param.json that need more than the schema: one module for each of its parts.
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""What ``ipip check`` finds beyond the schema, one module for each part of the input.
 
-Every function takes the normalised param.json and yields one line per problem, the
-key path first.
+Functions take the normalised param.json and yield one line per problem, the key path first.
+:mod:`ipip_dp.checks.run_input` puts all together.
 """

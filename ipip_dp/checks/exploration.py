@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Checks of 01.model_devi: the jobs, and the trust levels that sort their frames."""
 
 from __future__ import annotations
@@ -5,12 +6,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipip_dp.schema import is_positive, shown
+from ipip_dp.text import is_positive, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# As make_lammps_input of dpgen/generator/lib/lammps.py knows them.
+# As make_lammps_files of dpgen/generator/lib/lammps.py knows them.
 ENSEMBLES = ("nvt", "nve", "npt", "npt-i", "npt-iso", "npt-a", "npt-aniso", "npt-t", "npt-tri")
 # Lines that DP-GEN looks for in a LAMMPS template, each exactly once.
 TEMPLATE_LINES = ("pair_style deepmd", "dump dpgen_dump")

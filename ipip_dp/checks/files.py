@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Checks of what param.json names: elements, start structures, labelers, data folders."""
 
 from __future__ import annotations
@@ -9,20 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipip_dp import data, labelers
+from ipip_dp.data import labelled, systems
+from ipip_dp.data.gate import have_volume
 from ipip_dp.errors import IpipError
-from ipip_dp.labelers.ase import require_class
-from ipip_dp.labelers.dp import require_models
-from ipip_dp.labelers.lammps import require_files, require_program
-from ipip_dp.schema import is_positive, shown
-from ipip_dp.selection import have_volume
-from ipip_dp.steps import labeler_files
-from ipip_dp.steps.seed import start_structures
+from ipip_dp.labelers import kind_of, labeler_files
+from ipip_dp.steps.seed_pool import start_structures
+from ipip_dp.text import is_positive, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from ipip_dp.params import Params
+    from ipip_dp.config.params import Params
 
 
 # Names of elements end up in files and LAMMPS inputs, separated by blanks or commas.
@@ -83,26 +81,15 @@ def check_structures(jdata: dict[str, Any], elements: dict[Path, list[str]]) -> 
 
 
 def check_labeler(key: str, labeler: dict[str, Any], here: bool, elements: dict[Path, list[str]]) -> Iterator[str]:
-    """Check a labeler's files, elements and, if it runs in this environment, its program."""
-    from dpdata.periodic_table import ELEMENTS
-
-    kind = labeler["type"]
-    checks: dict[str, Callable[[], Any]] = {"": lambda: labeler_files(labeler)}
-    if kind == "dp":
-        checks[".models"] = lambda: require_models(labeler["models"])
-    elif kind == "ase" and here:
-        checks[".calculator"] = lambda: require_class(labeler["calculator"])
-    elif kind == "lammps" and here:
-        checks[".command"] = lambda: require_program(labeler["command"])
-        checks[".pair_coeff"] = lambda: require_files(labeler["pair_coeff"])
-    for name, check in checks.items():
-        try:
-            check()
-        except IpipError as error:
-            yield f"{key}{name}: {error}"
-    if kind == "lammps" and (strange := sorted(set(labeler["elements"]) - set(ELEMENTS))):
-        yield f"{key}.elements: {', '.join(strange)} is no element"
-    known = labelers.known_elements(labeler)
+    """Check a labeler's files, elements and, if it runs in this environment, what its kind needs there."""
+    kind = kind_of(labeler)
+    try:
+        labeler_files(labeler)
+    except IpipError as error:
+        yield f"{key}: {error}"
+    for name, problem in kind.check(labeler, here):
+        yield f"{key}.{name}: {problem}"
+    known = kind.known_elements(labeler)
     for path, present in elements.items():
         if known is not None and (unknown := sorted(set(present) - set(known))):
             yield f"{key}.elements: it knows {', '.join(known)}, but {path} has {', '.join(unknown)}"
@@ -122,10 +109,10 @@ def check_data(jdata: dict[str, Any], params: Params) -> Iterator[str]:
             yield f"{key}: expected at least one data folder"
         for path in paths:
             try:
-                for system in data.find_systems([path]):
-                    data.check_type_map(system, jdata["type_map"])
-                    data.check_frames(system)
-                    frames[key].update(dict.fromkeys(data.frame_digests(system), system))
+                for system in systems.find([path]):
+                    labelled.types_in(system, jdata["type_map"])
+                    labelled.check_frames(system)
+                    frames[key].update(dict.fromkeys(labelled.frame_digests(system), system))
             except IpipError as error:
                 yield f"{key}: {error}{'' if path.exists() else hint}"
     train, held_out = frames.values()

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Checks of the trainings: DeePMD-kit's input, and what forgetting and the hand-over between trainings rely on."""
 
 from __future__ import annotations
@@ -6,15 +7,16 @@ import copy
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from ipip_dp import schema
-from ipip_dp.schema import is_positive, shown
+from ipip_dp.backends import BACKENDS
+from ipip_dp.config import schema
+from ipip_dp.text import is_positive, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dargs import Argument
 
-    from ipip_dp.params import Params
+    from ipip_dp.config.params import Params
 
 # Keys of param.json that start or steer a training in a way that IPIP replaces.
 REPLACED_KEYS = ("training_init_frozen_model", "training_finetune_model", "training_iter0_model_path")
@@ -23,7 +25,6 @@ FINE_TUNING_KEYS = {
     "model_devi_activation_func": "give activation_function in default_training_param, a list of one for each student",
     "srtab_file_path": "give the table in user_forward_files of sections train and ipip_pretrain in machine.json",
 }
-FORMATS = {"tensorflow": "pb", "pytorch": "pth"}
 NATURAL = ("expected an integer greater than 0", is_positive)
 RATE = ("expected a number greater than 0", is_positive)
 LAYERS = ("expected integers greater than 0", lambda sizes: bool(sizes) and all(map(is_positive, sizes)))
@@ -51,13 +52,7 @@ def check(jdata: dict[str, Any], params: Params) -> Iterator[str]:
         yield f"numb_models: expected an integer of at least {fewest}, found {jdata['numb_models']}"
     if "init_data_prefix" not in jdata:
         yield 'init_data_prefix: missing; DP-GEN needs it: "." is the run folder'
-    backend = jdata["train_backend"]
-    if backend not in FORMATS:
-        yield f"train_backend: expected tensorflow or pytorch, which can forget; found {shown(backend)}"
-    elif jdata.get("model_format", FORMATS[backend]) != FORMATS[backend]:
-        yield f"model_format: expected {FORMATS[backend]} for {backend}, found {shown(jdata['model_format'])}"
-    if jdata.get("dp_compress") and jdata.get("dp_train_skip_neighbor_stat") and backend == "tensorflow":
-        yield "dp_train_skip_neighbor_stat: dp_compress needs the neighbour statistics; set one of the two to false"
+    yield from _check_backend(jdata)
     for key in REPLACED_KEYS:
         if jdata.get(key):
             yield f"{key}: an IPIP run starts every training from its own checkpoints; remove the key"
@@ -67,6 +62,21 @@ def check(jdata: dict[str, Any], params: Params) -> Iterator[str]:
     yield from _check_reuse(jdata)
     yield from _check_batch_sizes(jdata)
     yield from _check_inputs(jdata, params)
+
+
+def _check_backend(jdata: dict[str, Any]) -> Iterator[str]:
+    backend = BACKENDS.get(jdata["train_backend"])
+    if backend is None:
+        yield (
+            f"train_backend: expected {' or '.join(BACKENDS)}, which can forget; found {shown(jdata['train_backend'])}"
+        )
+        return
+    found = jdata.get("model_format", backend.model_format)
+    if found != backend.model_format:
+        yield f"model_format: expected {backend.model_format} for {backend.name}, found {shown(found)}"
+    skipped = jdata.get("dp_compress") and jdata.get("dp_train_skip_neighbor_stat")
+    if skipped and backend.needs_neighbour_statistics:
+        yield "dp_train_skip_neighbor_stat: dp_compress needs the neighbour statistics; set one of the two to false"
 
 
 def _check_reuse(jdata: dict[str, Any]) -> Iterator[str]:

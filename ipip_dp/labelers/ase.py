@@ -1,7 +1,9 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Labels from any ASE calculator, given by its import path."""
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import re
@@ -12,12 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from dpdata.driver import Driver
 
-from ipip_dp.errors import IpipError
+from ipip_dp.labelers.base import Labeler, LabelerError, files_among
 from ipip_dp.labelers.frames import periodic_cells, symbols
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ase import Atoms
     from ase.calculators.calculator import Calculator
+    from dargs import Argument
 
 IMPORT_PATH = r"\w+(\.\w+)*:\w+"
 METHODS = ("get_potential_energy", "get_forces")
@@ -26,8 +31,10 @@ EXTRAS = {"chgnet": "chgnet", "tblite": "xtb"}
 
 
 @Driver.register("ipip/ase")
-class AseDriver(Driver):
-    """Label frames, one by one, with an ASE calculator.
+class AseLabeler(Labeler):
+    """An ASE calculator.
+
+    It labels frames one by one.
 
     Parameters
     ----------
@@ -38,7 +45,7 @@ class AseDriver(Driver):
 
     Raises
     ------
-    IpipError
+    LabelerError
         If the calculator cannot be imported or made.
 
     Examples
@@ -47,15 +54,49 @@ class AseDriver(Driver):
     ...                kwargs={"method": "GFN1-xTB"})  # doctest: +SKIP
     """
 
-    frames_per_call = 1
-    elements = None
+    @classmethod
+    def arguments(cls) -> list[Argument]:
+        """The keys of its section."""
+        from dargs import Argument
+
+        return [
+            Argument(
+                "calculator",
+                str,
+                extra_check=lambda path: bool(re.fullmatch(IMPORT_PATH, path)),
+                extra_check_errmsg='expected "module:Class", for example "tblite.ase:TBLite"',
+                doc='Import path "module:Class" of an ASE calculator, for example "tblite.ase:TBLite" or '
+                '"chgnet.model.dynamics:CHGNetCalculator".',
+            ),
+            Argument(
+                "kwargs",
+                dict,
+                optional=True,
+                default={},
+                doc='Keyword arguments of the calculator, for example {"method": "GFN1-xTB"}.',
+            ),
+        ]
+
+    @classmethod
+    def files(cls, config: dict[str, Any]) -> list[str]:
+        """The files that kwargs name: any value, or word of one, may."""
+        return files_among(config.get("kwargs", {}))
+
+    @classmethod
+    def check(cls, config: dict[str, Any], here: bool) -> Iterator[tuple[str, str]]:
+        """Check, without importing it, that the calculator is installed where it runs."""
+        if here:
+            try:
+                require_class(config["calculator"])
+            except LabelerError as error:
+                yield "calculator", str(error)
 
     def __init__(self, calculator: str, kwargs: dict[str, Any] | None = None) -> None:
         cls = _import_class(calculator)
         try:
             self.calculator = cls(**(kwargs or {}))
         except Exception as error:
-            raise IpipError(f"calculator {calculator!r} cannot be made from kwargs {kwargs}: {error!r}") from error
+            raise LabelerError(f"calculator {calculator!r} cannot be made from kwargs {kwargs}: {error!r}") from error
 
     @property
     def ase_calculator(self) -> Calculator:
@@ -63,48 +104,39 @@ class AseDriver(Driver):
         return self.calculator
 
     def label(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Label every frame.
+        """Label every frame, see :meth:`Labeler.label`; virials for periodic frames and a calculator with stress.
 
-        Parameters
-        ----------
-        data : dict
-            dpdata data dictionary.
-
-        Returns
-        -------
-        dict
-            The data with ``energies`` (eV), ``forces`` (eV/Angstrom) and, for periodic
-            frames and a calculator with stress, ``virials`` (eV). An exception of the
-            calculator passes through.
+        An exception of the calculator passes through.
         """
         labels = [self._label_frame(atoms) for atoms in to_atoms(data)]
-        energies, forces, virials = zip(*labels, strict=True)
-        labeled = {**data, "energies": np.array(energies), "forces": np.array(forces)}
-        if all(virial is not None for virial in virials):
-            labeled["virials"] = np.array(virials)
-        return labeled
+        names = [name for name in labels[0] if all(name in frame for frame in labels)]
+        return {**data, **{name: np.array([frame[name] for frame in labels]) for name in names}}
 
-    def _label_frame(self, atoms: Atoms) -> tuple[float, np.ndarray, np.ndarray | None]:
-        from ase.calculators.calculator import PropertyNotImplementedError
-
+    def _label_frame(self, atoms: Atoms) -> dict[str, Any]:
         # A calculator that starts from its previous result makes the labels
         # depend on the order of the frames.
         if hasattr(self.calculator, "reset"):
             self.calculator.reset()
         atoms.calc = self.calculator
+        return labels_of(atoms)
+
+
+def labels_of(atoms: Atoms) -> dict[str, Any]:
+    """What the calculator of one structure says: energies (eV), forces (eV/Angstrom) and, if it can, virials (eV)."""
+    from ase.calculators.calculator import PropertyNotImplementedError
+
+    try:
+        # With electronic smearing the forces belong to the free energy.
+        energy = atoms.get_potential_energy(force_consistent=True)
+    except PropertyNotImplementedError:
+        energy = atoms.get_potential_energy()
+    labels = {"energies": energy, "forces": atoms.get_forces(apply_constraint=False)}
+    if atoms.pbc.all():
         try:
-            # With electronic smearing the forces belong to the free energy.
-            energy = atoms.get_potential_energy(force_consistent=True)
-        except PropertyNotImplementedError:
-            energy = atoms.get_potential_energy()
-        forces = atoms.get_forces()
-        virial = None
-        if atoms.pbc.all():
-            try:
-                virial = -atoms.get_volume() * atoms.get_stress(voigt=False)
-            except PropertyNotImplementedError:
-                pass
-        return energy, forces, virial
+            labels["virials"] = -atoms.get_volume() * atoms.get_stress(voigt=False, apply_constraint=False)
+        except (PropertyNotImplementedError, KeyError):  # the latter from dpdata's calculator around a driver
+            pass
+    return labels
 
 
 def to_atoms(data: dict[str, Any]) -> list[Atoms]:
@@ -126,11 +158,11 @@ def require_class(path: str) -> None:
 
     Raises
     ------
-    IpipError
+    LabelerError
         If the path is malformed, the package is not installed, or the class is not in it.
     """
     if not re.fullmatch(IMPORT_PATH, path):
-        raise IpipError(f'calculator {path!r}: expected "module:Class", for example "tblite.ase:TBLite"')
+        raise LabelerError(f'calculator {path!r}: expected "module:Class", for example "tblite.ase:TBLite"')
     module_name, _, class_name = path.partition(":")
     package, *submodules = module_name.split(".")
     try:
@@ -138,18 +170,31 @@ def require_class(path: str) -> None:
     except ValueError:  # __main__ and other modules without a file
         spec = None
     if spec is None:
-        raise IpipError(f"calculator {path!r} cannot be imported: no package {package}{_how_to_install(package)}")
+        raise LabelerError(f"calculator {path!r} cannot be imported: no package {package}{_how_to_install(package)}")
     name = package
     for submodule in submodules:
         name = f"{name}.{submodule}"
         locations = spec.submodule_search_locations
         spec = PathFinder.find_spec(name, locations) if locations is not None else None
         if spec is None:
-            raise IpipError(f"calculator {path!r} cannot be imported: No module named {name!r}")
+            raise LabelerError(f"calculator {path!r} cannot be imported: No module named {name!r}")
     if spec.origin is not None and spec.origin.endswith(".py"):
-        source = Path(spec.origin).read_text(encoding="utf-8", errors="replace")
-        if not any(word in source for word in (class_name, "import *", "__getattr__")):
-            raise IpipError(f"calculator {path!r} cannot be imported: module {module_name} has no {class_name}")
+        names = _names(Path(spec.origin).read_text(encoding="utf-8", errors="replace"))
+        if not names & {class_name, "*", "__getattr__"}:
+            raise LabelerError(f"calculator {path!r} cannot be imported: module {module_name} has no {class_name}")
+
+
+def _names(source: str) -> set[str]:
+    """The names that a Python module defines or imports, at any depth."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            found.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            found |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+    return found
 
 
 def _how_to_install(package: str) -> str:
@@ -162,8 +207,8 @@ def _import_class(path: str) -> Any:
     try:
         found = getattr(importlib.import_module(module_name), class_name)
     except Exception as error:  # whatever a module raises when it is imported
-        raise IpipError(f"calculator {path!r} cannot be imported: {error}") from error
+        raise LabelerError(f"calculator {path!r} cannot be imported: {error}") from error
     # Anything else, such as os:system, would be called with the kwargs all the same.
     if not (isinstance(found, type) and all(hasattr(found, name) for name in METHODS)):
-        raise IpipError(f"calculator {path!r} is no ASE calculator: expected a class with {' and '.join(METHODS)}")
+        raise LabelerError(f"calculator {path!r} is no ASE calculator: expected a class with {' and '.join(METHODS)}")
     return found

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """The work behind ``ipip label``: many frames, some of which fail, in a job that may be killed.
 
 Raw labels are kept as ``output/.partial/*.npz`` while the job runs. A job that is started
@@ -13,59 +14,38 @@ import logging
 import os
 import shutil
 import time
-from collections import Counter
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ipip_dp import workdir
+from ipip_dp.data.frames import take
+from ipip_dp.data.gate import check_geometry, check_labels
+from ipip_dp.data.systems import write as write_system
 from ipip_dp.errors import IpipError
-from ipip_dp.labelers.execute import LABELS, Outcome, Task, run_tasks
+from ipip_dp.labelers import partial_labels
+from ipip_dp.labelers.execute import Outcome, Task, run_tasks
 from ipip_dp.labelers.frames import periodic_cells
-from ipip_dp.labelers.labels_format import FAILED, MARKER, read_marker
+from ipip_dp.labelers.labels_format import FAILED, MARKER, Failure, LabelSummary, read_marker
+from ipip_dp.labelers.partial_labels import PARTIAL
 from ipip_dp.labelers.progress import Progress
 from ipip_dp.labelers.read import read_frames
-from ipip_dp.selection import check_geometry, check_labels
+from ipip_dp.labelers.registry import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     import dpdata
 
+    from ipip_dp.data.gate import Gate
     from ipip_dp.labelers.read import FrameGroup
-    from ipip_dp.selection import Gate
 
 logger = logging.getLogger(__name__)
 
-PARTIAL = ".partial"
 SAVE_INTERVAL = 10.0  # seconds of finished work that a kill may cost
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A frame without labels: its file, its number in there, and why."""
-
-    source: str
-    frame: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class LabelSummary:
-    """What became of the frames of a labelling job."""
-
-    total: int
-    labelled: int
-    failures: tuple[Failure, ...]
-
-    def __str__(self) -> str:
-        """Counts and the commonest reasons of failure."""
-        reasons = Counter(failure.reason for failure in self.failures).most_common(3)
-        text = f"{self.labelled} of {self.total} frames labelled, {len(self.failures)} failed"
-        return text + "".join(f"; {count} x {reason}" for reason, count in reasons)
 
 
 def label(
@@ -232,15 +212,13 @@ def _label_missing(
     partial: Path,
 ) -> dict[tuple[int, int], str]:
     """Label what is not in `partial` yet; return why (group, frame) failed."""
-    from ipip_dp.labelers import DRIVERS
-
-    frames_per_call = DRIVERS[config["type"]].frames_per_call
+    frames_per_call = kind_of(config).frames_per_call
     reasons: dict[tuple[int, int], str] = {}
     tasks: list[Task] = []
     for g, group in enumerate(groups):
         rejected = check_geometry(group.system["coords"], periodic_cells(group.system.data), gate)
         reasons.update({(g, i): reason for i, reason in enumerate(rejected) if reason is not None})
-        done = {i for frames, _ in _saved(partial, g) for i in frames}
+        done = {i for frames, _ in partial_labels.saved(partial, g) for i in frames}
         todo = np.array([i for i, reason in enumerate(rejected) if reason is None and i not in done], dtype=int)
         size = min(frames_per_call, -(-len(todo) // workers) or 1)
         tasks += [
@@ -266,32 +244,11 @@ def _label_missing(
                 n_done += len(outcome.labels) + len(outcome.reasons)
                 progress.update(n_done)
                 if time.monotonic() - saved_at > SAVE_INTERVAL:
-                    _save(partial, unsaved)
+                    partial_labels.save(partial, unsaved)
                     unsaved, saved_at = [], time.monotonic()
         finally:
-            _save(partial, unsaved)
+            partial_labels.save(partial, unsaved)
     return reasons
-
-
-def _save(partial: Path, outcomes: Sequence[Outcome]) -> None:
-    """Write labels to one new file per group."""
-    for group in {outcome.group for outcome in outcomes}:
-        labels: dict[int, dict[str, np.ndarray]] = {}
-        for outcome in outcomes:
-            if outcome.group == group:
-                labels.update(outcome.labels)
-        if not labels:
-            continue
-        frames = list(labels)
-        arrays: dict[str, Any] = {name: np.array([labels[i][name] for i in frames]) for name in labels[frames[0]]}
-        workdir.write_npz(partial / f"group{group}.{frames[0]}.npz", frames=frames, **arrays)
-
-
-def _saved(partial: Path, group: int) -> Iterator[tuple[list[int], dict[str, np.ndarray]]]:
-    """Yield (frames, labels) of every saved file of a group."""
-    for path in sorted(partial.glob(f"group{group}.*.npz")):
-        with np.load(path, allow_pickle=False) as file:
-            yield file["frames"].tolist(), {name: file[name] for name in LABELS if name in file}
 
 
 def _apply_gate(
@@ -302,7 +259,7 @@ def _apply_gate(
 
     systems = []
     for g, group in enumerate(groups):
-        saved = list(_saved(partial, g))
+        saved = list(partial_labels.saved(partial, g))
         if not saved:
             continue
         frames = np.concatenate([frames for frames, _ in saved])
@@ -313,7 +270,7 @@ def _apply_gate(
         reasons.update({(g, int(i)): r for i, r in zip(frames, rejected, strict=True) if r is not None})
         keep = np.array([reason is None for reason in rejected])
         if keep.any():
-            data = group.system[frames[keep]].data
+            data = take(group.system, frames[keep]).data
             systems.append(dpdata.LabeledSystem(data={**data, **{name: labels[name][keep] for name in labels}}))
     return systems
 
@@ -328,7 +285,7 @@ def _write_systems(systems: Sequence[dpdata.LabeledSystem], output: Path, partia
         temporary = partial / "system"
         for leftover in (temporary, output / name):  # of a job that was killed here
             shutil.rmtree(leftover, ignore_errors=True)
-        system.to("deepmd/npy", str(temporary), set_size=max(len(system), 1))
+        write_system(system, temporary)
         os.rename(temporary, output / name)
         names[name] = len(system)
     return names

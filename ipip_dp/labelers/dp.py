@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Labels from DeePMD-kit models: one, or the mean of an ensemble."""
 
 from __future__ import annotations
@@ -9,30 +10,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from dpdata.driver import Driver
 
-from ipip_dp.errors import IpipError
+from ipip_dp.labelers.base import Ensemble, LabelerError, files_among
 from ipip_dp.labelers.frames import element_indices, periodic_cells
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from dargs import Argument
     from deepmd.infer import DeepPot
-
-# DeePMD-kit goes by the name. Its other formats hold compiled code (.pt2) or are no frozen models (.pt).
-SUFFIXES = (".pb", ".pth")
 
 
 @Driver.register("ipip/dp")
-class DPDriver(Driver):
-    """Label frames with DeePMD-kit models.
+class DPLabeler(Ensemble):
+    """One DeePMD-kit model or the mean of several.
 
     Parameters
     ----------
     models : sequence of str
-        Frozen models, .pb (TensorFlow) or .pth (PyTorch).
+        Frozen models.
 
     Raises
     ------
-    IpipError
+    LabelerError
         If DeePMD-kit is missing or a model cannot be loaded.
 
     Examples
@@ -42,33 +41,46 @@ class DPDriver(Driver):
 
     frames_per_call = 256
 
+    @classmethod
+    def arguments(cls) -> list[Argument]:
+        """The keys of its section."""
+        from dargs import Argument
+
+        return [
+            Argument(
+                "models",
+                list[str],
+                extra_check=bool,
+                extra_check_errmsg="expected at least one model",
+                doc='Frozen DeePMD-kit models, for example ["graph.000.pb", "graph.001.pb"]. Several models label with '
+                "their mean.",
+            ),
+        ]
+
+    @classmethod
+    def files(cls, config: dict[str, Any]) -> list[str]:
+        """The models."""
+        return files_among(config["models"])
+
+    @classmethod
+    def check(cls, config: dict[str, Any], here: bool) -> Iterator[tuple[str, str]]:
+        """Check that the models exist and are of a kind that runs no code when it is loaded."""
+        try:
+            require_models(config["models"])
+        except LabelerError as error:
+            yield "models", str(error)
+
     def __init__(self, models: Sequence[str]) -> None:
         self.models = {model: _load(model) for model in models}
-
-    @property
-    def elements(self) -> list[str]:
-        """Elements that every model knows."""
         type_maps = [model.get_type_map() for model in self.models.values()]
-        return [element for element in type_maps[0] if all(element in other for other in type_maps)]
+        self.elements = [element for element in type_maps[0] if all(element in other for other in type_maps)]
 
     def predict_members(self, data: dict[str, Any]) -> dict[str, np.ndarray]:
-        """Predict with every model.
-
-        Parameters
-        ----------
-        data : dict
-            dpdata data dictionary.
-
-        Returns
-        -------
-        dict of ndarray
-            ``energies`` (n_models, n_frames) in eV, ``forces`` (n_models, n_frames,
-            n_atoms, 3) in eV/Angstrom and, for periodic frames, ``virials`` (n_models,
-            n_frames, 3, 3) in eV.
+        """Predict with every model, see :meth:`Ensemble.predict_members`.
 
         Raises
         ------
-        IpipError
+        LabelerError
             If a model does not know an element of the frames.
         """
         coords, cells = data["coords"], periodic_cells(data)
@@ -88,52 +100,33 @@ class DPDriver(Driver):
             del members["virials"]
         return {name: np.array(values, dtype=np.float64) for name, values in members.items()}
 
-    def label(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Label every frame with the mean over the models.
-
-        Parameters
-        ----------
-        data : dict
-            dpdata data dictionary.
-
-        Returns
-        -------
-        dict
-            The data with ``energies`` (eV), ``forces`` (eV/Angstrom) and, for periodic
-            frames, ``virials`` (eV).
-
-        Raises
-        ------
-        IpipError
-            If a model does not know an element of the frames.
-        """
-        return {**data, **{name: values.mean(axis=0) for name, values in self.predict_members(data).items()}}
-
 
 def require_models(models: Sequence[str]) -> None:
     """Check that model files exist and are of a kind that runs no code when it is loaded, without loading them.
 
     Raises
     ------
-    IpipError
+    LabelerError
         If one does not, or is not.
     """
+    from ipip_dp.backends import MODEL_SUFFIXES
+
     for model in models:
-        if not model.endswith(SUFFIXES):
-            raise IpipError(f"model {model!r}: expected a frozen model of DeePMD-kit, .pb or .pth")
+        if not model.endswith(MODEL_SUFFIXES):
+            raise LabelerError(f"model {model!r}: expected a frozen model of DeePMD-kit, {' or '.join(MODEL_SUFFIXES)}")
         if not os.path.isfile(model):
-            raise IpipError(f"model {model!r} does not exist (labeler type dp, working directory {Path.cwd()})")
+            raise LabelerError(f"model {model!r} does not exist (labeler type dp, working directory {Path.cwd()})")
 
 
 def _load(model: str) -> DeepPot:
     try:
         from deepmd.infer import DeepPot
     except ImportError as error:
-        raise IpipError(
+        raise LabelerError(
             f'labeler type dp needs DeePMD-kit: {error}; install it with: pip install "ipip-dp[cpu]"'
         ) from error
     require_models([model])
     try:
         return DeepPot(model)
     except Exception as error:
-        raise IpipError(f"model {model!r} cannot be loaded by DeePMD-kit: {error!r}") from error
+        raise LabelerError(f"model {model!r} cannot be loaded by DeePMD-kit: {error!r}") from error

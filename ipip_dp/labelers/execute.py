@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Run a labeler on many frames, in one process or several, so that one bad frame costs only itself."""
 
 from __future__ import annotations
@@ -15,21 +16,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipip_dp.errors import IpipError
+from ipip_dp.labelers.base import LabelerError
 from ipip_dp.labelers.frames import unknown_elements
+from ipip_dp.labelers.registry import make_labeler
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     import dpdata
 
-    from ipip_dp.labelers import Labeler
+    from ipip_dp.labelers.base import Labeler
 
 LABELS = ("energies", "forces", "virials")
 
 
 @dataclass(frozen=True)
 class Task:
-    """Frames of one group for one call of the driver."""
+    """Frames of one group for one call of the labeler."""
 
     group: int
     frames: np.ndarray
@@ -59,7 +62,7 @@ def run_tasks(
     type_map : sequence of str
         Elements of the run.
     workers : int
-        Number of processes; 1 works in this one. Each makes its driver once.
+        Number of processes; 1 works in this one. Each makes its labeler once.
 
     Yields
     ------
@@ -71,14 +74,12 @@ def run_tasks(
     IpipError
         If the labeler cannot be set up, or a process dies.
     """
-    from ipip_dp.labelers import make_driver
-
     if not tasks:
         return
     if workers == 1:
-        driver = make_driver(config, list(type_map))
+        labeler = make_labeler(config, list(type_map))
         for task in tasks:
-            yield label_task(driver, task)
+            yield label_task(labeler, task)
         return
     # fork would copy the threads of TensorFlow and torch in an unusable state
     context = multiprocessing.get_context("spawn")
@@ -109,41 +110,39 @@ def _end_with_parent() -> None:
 
 
 def _label_in_worker(config: str, type_map: tuple[str, ...], task: Task) -> Outcome:
-    return label_task(_worker_driver(config, type_map), task)
+    return label_task(_worker_labeler(config, type_map), task)
 
 
 @lru_cache(maxsize=1)
-def _worker_driver(config: str, type_map: tuple[str, ...]) -> Labeler:
-    """Make the driver once per worker process."""
-    from ipip_dp.labelers import make_driver
-
-    return make_driver(json.loads(config), list(type_map))
+def _worker_labeler(config: str, type_map: tuple[str, ...]) -> Labeler:
+    """Make the labeler once per worker process."""
+    return make_labeler(json.loads(config), list(type_map))
 
 
-def label_task(driver: Labeler, task: Task) -> Outcome:
+def label_task(labeler: Labeler, task: Task) -> Outcome:
     """Label the frames of a task; those that fail take no other down."""
     outcome = Outcome(task.group, {}, {})
-    unknown = unknown_elements(task.system.data, driver.elements)
+    unknown = unknown_elements(task.system.data, labeler.elements)
     if unknown:
         reason = f"the labeler does not know {' '.join(unknown)}"
         outcome.reasons.update(dict.fromkeys(task.frames.tolist(), reason))
     else:
-        _label_or_halve(driver, task.system, task.frames, outcome)
+        _label_or_halve(labeler, task.system, task.frames, outcome)
     return outcome
 
 
-def _label_or_halve(driver: Labeler, system: dpdata.System, frames: np.ndarray, outcome: Outcome) -> None:
+def _label_or_halve(labeler: Labeler, system: dpdata.System, frames: np.ndarray, outcome: Outcome) -> None:
     """Label a system in one call; if that fails, each half, down to the frames that fail."""
     try:
-        labeled = driver.label(system.data)
-    except IpipError:
-        raise  # a problem of the labeler, not of a frame
+        labeled = labeler.label(system.data)
+    except LabelerError:
+        raise
     except Exception as error:  # whatever a calculator raises: this frame is lost, not the job
         if len(frames) == 1:
             outcome.reasons[int(frames[0])] = f"{type(error).__name__}: {error}"
             return
         for half in np.array_split(np.arange(len(frames)), 2):
-            _label_or_halve(driver, system[half], frames[half], outcome)
+            _label_or_halve(labeler, system[half], frames[half], outcome)
     else:
         names = [name for name in LABELS if name in labeled]
         for row, frame in enumerate(frames.tolist()):

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Small helpers on dpdata's frame dictionaries, shared by the drivers."""
 
 from __future__ import annotations
@@ -6,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipip_dp.errors import IpipError
+from ipip_dp.labelers.base import LabelerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,12 +41,12 @@ def element_indices(data: dict[str, Any], elements: Sequence[str], owner: str) -
 
     Raises
     ------
-    IpipError
+    LabelerError
         If an element of the frames is not in the list.
     """
     unknown = unknown_elements(data, elements)
     if unknown:
-        raise IpipError(f"{owner} does not know {' '.join(unknown)}: it knows {' '.join(elements)}")
+        raise LabelerError(f"{owner} does not know {' '.join(unknown)}: it knows {' '.join(elements)}")
     return np.array([list(elements).index(symbol) for symbol in symbols(data)])
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """dpdata format ``ipip/labels``: the output folder of ``ipip label`` and ``ipip md``.
 
 The folder holds one deepmd/npy system per composition, ``failed.json`` and, written
@@ -8,6 +9,8 @@ last, the marker ``labels.json``. With ``fp_style: custom`` DP-GEN reads it thro
 from __future__ import annotations
 
 import json
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +23,30 @@ if TYPE_CHECKING:
 
 MARKER = "labels.json"
 FAILED = "failed.json"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A frame without labels: its file, its number in there, and why."""
+
+    source: str
+    frame: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class LabelSummary:
+    """What became of the frames of a labelling job."""
+
+    total: int
+    labelled: int
+    failures: tuple[Failure, ...]
+
+    def __str__(self) -> str:
+        """Counts and the commonest reasons of failure."""
+        reasons = Counter(failure.reason for failure in self.failures).most_common(3)
+        text = f"{self.labelled} of {self.total} frames labelled, {len(self.failures)} failed"
+        return text + "".join(f"; {count} x {reason}" for reason, count in reasons)
 
 
 def read_marker(folder: Path) -> dict[str, Any] | None:
@@ -87,5 +114,18 @@ class LabelsFormat(Format):
         return to_system_data(str(systems[0]), type_map=type_map, labels=True)
 
     def from_multi_systems(self, directory: str | Path, **kwargs: Any) -> Iterator[str]:
-        """Yield the system folders, for dpdata.MultiSystems."""
+        """Yield the system folders, for dpdata.MultiSystems.
+
+        Parameters
+        ----------
+        directory : str or Path
+            The label folder.
+        **kwargs : dict
+            Ignored; dpdata passes its common options to every format.
+
+        Yields
+        ------
+        str
+            The path of a system in it.
+        """
         yield from map(str, system_folders(Path(directory)))

@@ -1,4 +1,5 @@
-"""The work behind ``ipip md``: MD from one structure, and labels for its frames."""
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""The work behind ``ipip md``: MD from one structure, whose potential labels its frames as it goes."""
 
 from __future__ import annotations
 
@@ -8,26 +9,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipip_dp import provenance, workdir
+from ipip_dp import workdir
+from ipip_dp.data import provenance
 from ipip_dp.errors import IpipError
-from ipip_dp.labelers.batch import PARTIAL, Failure, LabelSummary, label_groups, read_summary
-from ipip_dp.labelers.dynamics import MDSettings, run_md
+from ipip_dp.labelers.base import MDSettings
+from ipip_dp.labelers.batch import label_groups, read_summary
+from ipip_dp.labelers.dynamics import run_md
+from ipip_dp.labelers.labels_format import Failure, LabelSummary
+from ipip_dp.labelers.partial_labels import PARTIAL, keep_labels
 from ipip_dp.labelers.read import FrameGroup, read_frames
+from ipip_dp.labelers.registry import labeler_arguments, make_labeler
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from dargs import Argument
 
-    from ipip_dp.selection import Gate
+    from ipip_dp.data.gate import Gate
+    from ipip_dp.labelers.base import Labeler
 
 
 def settings_argument() -> Argument:
     """The schema of ``md.json``, the settings of ``ipip md``; units as in :class:`MDSettings`."""
     from dargs import Argument
-
-    from ipip_dp.labelers import labeler_arguments
 
     def positive(name: str, kind: type) -> Argument:
         return Argument(
@@ -63,8 +68,9 @@ def md(
     seed: int,
     gate: Gate,
     fmt: str = "auto",
+    labeler: Callable[[], Labeler] | None = None,
 ) -> LabelSummary:
-    """Run MD from a structure and label its frames: the work behind ``ipip md``.
+    """Run MD from a structure and keep its labelled frames: the work behind ``ipip md``.
 
     A finished output is returned as it is; a finished trajectory is not run again.
 
@@ -85,6 +91,8 @@ def md(
         Limits for frames and labels.
     fmt : str
         dpdata format of `start`; "auto" goes by its name.
+    labeler : callable, optional
+        Gives the labeler of ``config`` when it is needed, for callers that run several MDs with one.
 
     Returns
     -------
@@ -118,7 +126,10 @@ def md(
 
     saved = output / PARTIAL / "trajectory.npz"
     if not saved.is_file():
-        trajectory = run_md(config, system, settings, type_map=type_map, gate=gate)
+        driver = labeler() if labeler else make_labeler(config, list(type_map))
+        trajectory = run_md(driver, system, settings, gate)
+        if len(trajectory.coords):
+            keep_labels(output, trajectory.labels)
         result = {"stopped": trajectory.stopped, "seconds_per_step": trajectory.seconds_per_step}
         workdir.write_json(report, {**run, **result})
         workdir.write_npz(saved, coords=trajectory.coords)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Progress on stderr: a bar on a terminal, otherwise a log line every few seconds."""
 
 from __future__ import annotations

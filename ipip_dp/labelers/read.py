@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Read unlabelled frames from anything dpdata or ASE reads."""
 
 from __future__ import annotations
@@ -6,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ipip_dp import npy
-from ipip_dp.data import find_systems
+from ipip_dp.data import systems
+from ipip_dp.data.frames import frame_arrays, joined
 from ipip_dp.errors import IpipError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def read_frames(inputs: Sequence[Path], type_map: Sequence[str], fmt: str = "aut
     Returns
     -------
     list of FrameGroup
-        Every frame keeps the arrays of registered dpdata data types it came with.
+        Every frame keeps its provenance, and the arrays of registered dpdata data types it came with.
 
     Raises
     ------
@@ -68,14 +69,14 @@ def read_frames(inputs: Sequence[Path], type_map: Sequence[str], fmt: str = "aut
     groups: dict[tuple[object, ...], list[tuple[dpdata.System, tuple[str, int]]]] = {}
     for path in inputs:
         for source, number, system in _read(Path(path), fmt, list(type_map)):
-            key = (tuple(system["atom_types"]), system.nopbc, tuple(dtype.name for dtype in npy.frame_types(system)))
+            key = (tuple(system["atom_types"]), system.nopbc, tuple(frame_arrays(system)))
             groups.setdefault(key, []).append((system, (source, number)))
     return [_merge(members) for members in groups.values()]
 
 
 def _merge(members: list[tuple[dpdata.System, tuple[str, int]]]) -> FrameGroup:
     sources = [(source, first + i) for system, (source, first) in members for i in range(len(system))]
-    return FrameGroup(npy.joined([system for system, _ in members]), tuple(sources))
+    return FrameGroup(joined([system for system, _ in members]), tuple(sources))
 
 
 def _read(path: Path, fmt: str, type_map: list[str]) -> Iterator[tuple[str, int, dpdata.System]]:
@@ -83,7 +84,7 @@ def _read(path: Path, fmt: str, type_map: list[str]) -> Iterator[tuple[str, int,
     if not path.exists():
         raise IpipError(f"input {path} does not exist")
     fmt = _guess_format(path) if fmt == "auto" else fmt
-    for source in find_systems([path]) if path.is_dir() and fmt == "deepmd/npy" else [path]:
+    for source in systems.find([path]) if path.is_dir() and fmt == "deepmd/npy" else [path]:
         try:
             for number, system in _read_one(source, fmt, type_map):
                 if not system.get_natoms():  # what some of dpdata's parsers make of any file
@@ -102,6 +103,8 @@ def _read_one(source: Path, fmt: str, type_map: list[str]) -> Iterator[tuple[int
 
         for number, atoms in enumerate(iread(source, format=READ_BY_ASE[fmt], index=":")):
             yield number, dpdata.System(atoms, fmt="ase/structure")
+    elif fmt == "deepmd/npy":
+        yield 0, systems.read_unlabelled(source, type_map)
     else:
         yield 0, dpdata.System(str(source), fmt=fmt, type_map=type_map)
 

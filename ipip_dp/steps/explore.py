@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Explore: DP-GEN's LAMMPS MD. One that blows up is a result, not a failure; a damaged one is run again.
 
 DP-GEN prepares and dispatches the MD; nothing is written here. A task holds
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ipip_dp.steps import Context
+    from ipip_dp.steps.context import Context
 
 # How LAMMPS says that atoms fly apart (src/thermo.cpp, domain.cpp, nbin_standard.cpp, npair.cpp, fix_nh.cpp).
 BLOW_UPS = (
@@ -105,11 +106,16 @@ def is_damaged(task: Path) -> bool:
 
 def discard_damaged(context: Context) -> list[Path]:
     """Remove what damaged tasks left, so that they run again; returns these tasks."""
+    from dpgen import dlog
+
     damaged = [task for task in tasks(context) if is_damaged(task)]
     for task in damaged:
         restarts = [path.name for path in task.glob("dpgen.restart.*")]
         workdir.redo(task, "model_devi.out", "model_devi.log", "log.lammps", "all.lammpstrj", "traj", *restarts)
         (task / "traj").mkdir()
+    if damaged:
+        names = ", ".join(map(str, damaged))
+        dlog.warning(f"ipip: {names}: model_devi.out or frames are damaged; the MD runs again")
     return damaged
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Pretrain: students train on the pseudo-labelled pool, with forces only."""
 
 from __future__ import annotations
@@ -6,15 +7,16 @@ import copy
 import math
 from typing import TYPE_CHECKING, Any
 
-from ipip_dp import dispatch, workdir
+from ipip_dp import workdir
 from ipip_dp.errors import IpipError
-from ipip_dp.steps import checkpoints, damaged_folders
+from ipip_dp.running import dispatch
+from ipip_dp.steps.context import checkpoints, damaged_folders
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from ipip_dp.steps import Context
+    from ipip_dp.steps.context import Context
 
 FORCE_ONLY = {
     "start_pref_e": 0,
@@ -50,8 +52,8 @@ def training_input(context: Context, member: int, systems: Sequence[str]) -> dic
     model["type_map"] = context.type_map
     descriptor = model["descriptor"]
     for number, part in enumerate(descriptor.get("list", [descriptor])):
-        part["seed"] = context.seed("descriptor", member, number)
-    model.setdefault("fitting_net", {})["seed"] = context.seed("fitting_net", member)
+        part["seed"] = context.random_seed("descriptor", member, number)
+    model.setdefault("fitting_net", {})["seed"] = context.random_seed("fitting_net", member)
     training = result.setdefault("training", {})
     training.pop("stop_batch", None)  # the old name of numb_steps
     training.pop("validation_data", None)
@@ -64,7 +66,7 @@ def training_input(context: Context, member: int, systems: Sequence[str]) -> dic
     # DeePMD-kit 3.2 saves only where it also displays (deepmd/tf/train/trainer.py), the last step included.
     training["disp_freq"] = math.gcd(training.get("disp_freq", 1000), training.get("save_freq", 1000))
     training.update(disp_file="lcurve.out", save_ckpt="model.ckpt")  # under these names they are looked for
-    training["seed"] = context.seed("training", member)
+    training["seed"] = context.random_seed("training", member)
     return result
 
 
@@ -76,21 +78,20 @@ def prepare(context: Context) -> list[str]:
     for member in context.pretrained_students:
         task = iteration.pretrain / f"{member:03d}"
         settings = training_input(context, member, systems)
-        workdir.write_task(task / "input.json", settings, *context.checkpoint_files, "lcurve.out")
+        workdir.write_task(task / "input.json", settings, *context.backend.checkpoint_files, "lcurve.out")
         if iteration.index > 0:
-            for name in context.checkpoint_files:
-                workdir.link(iteration.forgotten("pretrain") / f"{member:03d}" / name, task / "init" / name)
+            for name in context.backend.checkpoint_files:
+                workdir.link(iteration.handover("pretrain") / f"{member:03d}" / name, task / "init" / name)
     return [f"{member:03d}" for member in context.pretrained_students]
 
 
 def command(context: Context) -> list[str]:
     """The training command; typed again it goes on from the last checkpoint."""
-    train = dispatch.dp_command(context.mdata) + (" --pt" if context.pytorch else "") + " train input.json"
+    train = " ".join(filter(None, (dispatch.dp_command(context.mdata), context.backend.flag, "train input.json")))
     if context.jdata.get("dp_train_skip_neighbor_stat"):
         train += " --skip-neighbor-stat"
     start = " --init-model init/model.ckpt" if context.iteration.index > 0 else ""
-    last = "model.ckpt.pt" if context.pytorch else "model.ckpt.index"
-    script = f"if [ -f {last} ]; then {train} --restart model.ckpt; else {train}{start}; fi"
+    script = f"if [ -f {context.backend.restart_file} ]; then {train} --restart model.ckpt; else {train}{start}; fi"
     return ["/bin/sh", "-c", script]
 
 
@@ -100,7 +101,7 @@ def run(context: Context, tasks: list[str]) -> None:
     pool = [str(path.relative_to(work_path)) for path in sorted((work_path / "pool").glob("*/*"))]
     forward = ["input.json"]
     if context.iteration.index > 0:
-        forward += [f"init/{name}" for name in context.checkpoint_files]
+        forward += [f"init/{name}" for name in context.backend.checkpoint_files]
     dispatch.submit(
         context.mdata,
         "ipip_pretrain",
@@ -109,7 +110,7 @@ def run(context: Context, tasks: list[str]) -> None:
         command(context),
         forward=forward,
         common=pool,
-        backward=[*context.checkpoint_files, "checkpoint", "lcurve.out"],
+        backward=[*context.backend.checkpoint_files, "checkpoint", "lcurve.out"],
     )
 
 
@@ -141,13 +142,19 @@ def check_learning_curve(path: Path) -> None:
         )
 
 
+def diverged(tasks: Iterable[Path]) -> bool:
+    """Whether DeePMD-kit has ended the training in one of these folders because of NaN."""
+    logs = [task / "train.log" for task in tasks]
+    return any("NaN detected" in log.read_text(errors="replace") for log in logs if log.is_file())
+
+
 def step(context: Context) -> None:
     """Pretrain the students of this iteration."""
     work_path = context.iteration.pretrain
     if workdir.is_done(work_path):
         return
     for task in damaged_folders(work_path):
-        workdir.redo(task, *context.checkpoint_files)
+        workdir.redo(task, *context.backend.checkpoint_files)
     tasks = prepare(context)
     run(context, tasks)
     collect(context, tasks)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Reference: DP-GEN's labelling of candidates. With ``ipip label`` as its command, failures are listed here."""
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from ipip_dp.errors import IpipError
 from ipip_dp.labelers.batch import read_summary
 
 if TYPE_CHECKING:
-    from ipip_dp.steps import Context
+    from ipip_dp.steps.context import Context
 
 
 def collect(context: Context) -> None:
@@ -25,7 +26,7 @@ def collect(context: Context) -> None:
     output = context.jdata["fp_params"]
     if context.jdata["fp_style"] != "custom" or output["output_fmt"] != "ipip/labels":
         return
-    folder, report = context.iteration.reference, context.iteration.reference_failures
+    folder, report = context.iteration.fp, context.iteration.reference_failures
     summaries = {task: read_summary(task / output["output_fn"]) for task in sorted(folder.glob("task.*"))}
     failed = {task: str(summary) for task, summary in summaries.items() if not summary or not summary.labelled}
     workdir.write_json(report, {task.name: reason for task, reason in failed.items()})

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Relabel: explored frames get labels and join the pool.
 
 Frames below the lower trust level are labelled by the students' mean, candidates by the
@@ -18,19 +19,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ipip_dp import dispatch, npy, pool, provenance, workdir
+from ipip_dp import workdir
+from ipip_dp.data import pool, provenance, systems
+from ipip_dp.data.frames import joined
+from ipip_dp.data.gate import GEOMETRY
+from ipip_dp.data.provenance import LabelSource
 from ipip_dp.errors import IpipError
 from ipip_dp.labelers.batch import read_summary
-from ipip_dp.provenance import LabelSource
-from ipip_dp.selection import GEOMETRY
-from ipip_dp.steps import damaged_folders, explore, link_labeler_files
+from ipip_dp.steps import explore, labelling
+from ipip_dp.steps.context import damaged_folders
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import dpdata
 
-    from ipip_dp.steps import Context
+    from ipip_dp.steps.context import Context
 
 # Column of model_devi.out with the maximum force deviation, in eV/Angstrom (DeePMD-kit's LAMMPS pair style).
 MAX_FORCE_DEVIATION = 4
@@ -41,10 +45,10 @@ FRAMES_PER_SYSTEM = 5000  # about so many are written at once
 Frame = tuple[str, int]  # task folder of 01.model_devi, MD step
 
 
-def explored(reference: Path, kind: str) -> list[Frame]:
+def explored(fp: Path, kind: str) -> list[Frame]:
     """The frames DP-GEN put on one of its lists, in order: ``candidate``, ``rest_accurate``, ``rest_failed``."""
     steps: dict[str, list[int]] = defaultdict(list)
-    for path in sorted(reference.glob(f"{kind}.shuffled.*.out")):
+    for path in sorted(fp.glob(f"{kind}.shuffled.*.out")):
         with path.open() as file:
             for line in file:
                 task, step = line.split()[:2]
@@ -75,22 +79,22 @@ def write_frames(
         Who is to label them.
     """
     temporary = workdir.fresh(target.with_name(f".{target.name}.tmp"))
-    groups: dict[tuple[int, ...], list[dpdata.System]] = defaultdict(list)
+    groups: dict[tuple[object, ...], list[dpdata.System]] = defaultdict(list)
     number = itertools.count()
 
-    def write(systems: Sequence[dpdata.System]) -> None:
-        npy.joined(systems).to("deepmd/npy", str(temporary / f"{next(number):04d}"), set_size=sum(map(len, systems)))
+    def write(parts: Sequence[dpdata.System]) -> None:
+        systems.write(joined(parts), temporary / f"{next(number):04d}")
 
     for task, rows in frames.items():
         steps, deviations = zip(*rows, strict=True)
-        system = _read(context, task, steps)
-        provenance.mark(system, source, context.iteration.index, np.array(deviations))
-        atoms = tuple(system["atom_types"])
-        groups[atoms].append(system)
-        if sum(map(len, groups[atoms])) >= FRAMES_PER_SYSTEM:
-            write(groups.pop(atoms))
-    for systems in groups.values():
-        write(systems)
+        for system, deviation in _read(context, task, steps, np.array(deviations)):
+            provenance.mark(system, source, context.iteration.index, deviation)
+            atoms = (*system["atom_types"], system.nopbc)
+            groups[atoms].append(system)
+            if sum(map(len, groups[atoms])) >= FRAMES_PER_SYSTEM:
+                write(groups.pop(atoms))
+    for parts in groups.values():
+        write(parts)
     if target.exists():
         shutil.rmtree(target)
     temporary.rename(target)
@@ -102,18 +106,21 @@ def _deviations(task: str) -> dict[int, float]:
     return {int(step): float(deviation) for step, deviation in table}
 
 
-def _read(context: Context, task: str, steps: Sequence[int]) -> dpdata.System:
-    """Frames of one trajectory."""
+def _read(
+    context: Context, task: str, steps: Sequence[int], deviations: np.ndarray
+) -> Iterator[tuple[dpdata.System, np.ndarray]]:
+    """Frames of one trajectory, and their deviations."""
     import dpdata
 
     if context.jdata.get("model_devi_merge_traj"):
         merged = Path(task) / "all.lammpstrj"
         number = {step: number for number, (step, _) in enumerate(explore.read_dump(merged))}  # the last of each step
         numbers = [number[step] for step in steps]
-        return dpdata.System(str(merged), fmt="lammps/dump", type_map=context.type_map, f_idx=numbers)
-    return npy.joined(
-        [dpdata.System(f"{task}/traj/{step}.lammpstrj", fmt="lammps/dump", type_map=context.type_map) for step in steps]
-    )
+        yield dpdata.System(str(merged), fmt="lammps/dump", type_map=context.type_map, f_idx=numbers), deviations
+        return
+    for step, deviation in zip(steps, deviations, strict=True):  # one by one, for atoms may change
+        path = f"{task}/traj/{step}.lammpstrj"
+        yield dpdata.System(path, fmt="lammps/dump", type_map=context.type_map), deviation[None]
 
 
 def choose_frames(context: Context) -> None:
@@ -127,10 +134,10 @@ def choose_frames(context: Context) -> None:
     IpipError
         If the next pool was made of those, and the one it grew from is not kept.
     """
-    work_path, reference, limits = context.iteration.relabel, context.iteration.reference, context.params.relabel
+    work_path, fp, limits = context.iteration.relabel, context.iteration.fp, context.params.relabel
     chosen = {
-        "students": draw(explored(reference, "rest_accurate"), limits.max_in_domain, context.seed("in_domain")),
-        "teacher": draw(explored(reference, "candidate"), limits.max_candidates, context.seed("candidates")),
+        "students": draw(explored(fp, "rest_accurate"), limits.max_in_domain, context.random_seed("in_domain")),
+        "teacher": draw(explored(fp, "candidate"), limits.max_candidates, context.random_seed("candidates")),
     }
     for name, frames in chosen.items():
         value = {}
@@ -144,47 +151,27 @@ def choose_frames(context: Context) -> None:
         workdir.write_task(file, value, "frames", "labels")
 
 
-def prepare(context: Context) -> list[str]:
+def prepare(context: Context) -> list[labelling.Who]:
     """Write one labelling task for students and one for the teacher, if there are frames for it."""
-    iteration, params = context.iteration, context.params
-    sources = {"students": LabelSource.STUDENTS, "teacher": LabelSource.TEACHER}
-    models = iteration.models()
-    labelers = {"students": {"type": "dp", "models": [model.name for model in models]}, "teacher": params.teacher}
-    for model in models:
-        workdir.link(model, iteration.relabel / "students" / model.name)
-    tasks = []
-    for task, source in sources.items():
-        folder = iteration.relabel / task
+    tasks: list[labelling.Who] = []
+    labelled_by: dict[labelling.Who, LabelSource] = {"students": LabelSource.STUDENTS, "teacher": LabelSource.TEACHER}
+    for task, source in labelled_by.items():
+        folder = context.iteration.relabel / task
         frames = json.loads((folder / FRAMES).read_text())
         if not frames:
             continue
         if not (folder / "frames").is_dir():
             write_frames(context, frames, source, folder / "frames")
-        workdir.write_task(folder / "labeler.json", labelers[task])
-        workdir.write_task(folder / "gate.json", asdict(params.gate), "labels")
+        labelling.prepare(context, task, folder)
+        workdir.write_task(folder / "gate.json", asdict(context.params.gate), "labels")
         tasks.append(task)
     return tasks
 
 
-def run(context: Context, tasks: Sequence[str]) -> None:
+def run(context: Context, tasks: Sequence[labelling.Who]) -> None:
     """Dispatch ``ipip label`` for students and teacher."""
-    work_path, gate = context.iteration.relabel, context.params.gate
     for task in tasks:
-        command = dispatch.label_command(context.type_map, gate, min_success=0)
-        if task == "students":
-            section, files = "ipip_pretrain", [model.name for model in context.iteration.models()]
-        else:
-            section, files = "ipip_label", link_labeler_files(context.params.teacher, work_path / task)
-            command += ["--workers", str(dispatch.workers(context.mdata))]
-        dispatch.submit(
-            context.mdata,
-            section,
-            work_path,
-            [task],
-            command,
-            forward=["labeler.json", "frames", *files],
-            backward=["labels"],
-        )
+        labelling.label(context, task, context.iteration.relabel, [task], min_success=0)
 
 
 def require_labels(task: Path) -> None:
@@ -216,15 +203,15 @@ def collect(context: Context, tasks: Sequence[str]) -> None:
         require_labels(iteration.relabel / task)
     labels = [iteration.relabel / task / "labels" for task in tasks]
     grown = pool.grow(
-        iteration.pool, labels, iteration.next.pool, retention=settings.retention, seed=context.seed("retention")
+        iteration.pool, labels, iteration.next.pool, retention=settings.retention, seed=context.random_seed("retention")
     )
     rejected = sum(
         len(json.loads((folder / "failed.json").read_text())) for folder in labels if (folder / "failed.json").is_file()
     )
     summary = {
-        "in_domain": len(explored(iteration.reference, "rest_accurate")),
-        "candidate": len(explored(iteration.reference, "candidate")),
-        "failed": len(explored(iteration.reference, "rest_failed")),
+        "in_domain": len(explored(iteration.fp, "rest_accurate")),
+        "candidate": len(explored(iteration.fp, "candidate")),
+        "failed": len(explored(iteration.fp, "rest_failed")),
         "blown_up": sum(map(explore.blew_up, explore.tasks(context))),
         "rejected": rejected,
         "added": grown.added,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Time of `forget` per model, imports aside, on a real checkpoint of the size of the Mo-S-O students.
 
     python tests/benchmarks/forget.py
@@ -19,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
-from ipip_dp import checkpoints
+from ipip_dp import backends as checkpoints
 
 EXAMPLE = Path(__file__).parents[2] / "examples/mo_s_quick"
 REPEATS = 5

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Speed and memory of the pool: ``python tests/benchmarks/pool.py [--frames N] [--repeat N]``.
 
 Prints the median frames/s over the repetitions; retain counts the frames of the old pool.
@@ -18,7 +19,7 @@ import dpdata
 import numpy as np
 
 import ipip_dp
-from ipip_dp import pool, provenance
+from ipip_dp.data import pool, provenance, systems
 
 N_ATOMS = 24
 
@@ -51,7 +52,8 @@ def append(target: Path, system: dpdata.LabeledSystem, n_sets: int) -> None:
 
 def read(target: Path) -> None:
     """Read every number of a pool."""
-    for system in pool.frames(target):
+    for folder, rows in (block for system in systems.below(target) for block in systems.blocks(system)):
+        system = systems.read_sorted(folder, systems.LABELLED, rows=rows)
         for array in (system["coords"], system["forces"], system["energies"]):
             array.sum()
 
@@ -76,7 +78,6 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3, help="repetitions, of which the median is printed")
     parser.add_argument("--folder", type=Path, help="where to put the temporary pools")
     arguments = parser.parse_args()
-    provenance.register()
     print(f"machine     {platform.machine()}, {platform.system()} {platform.release()}")
     print(
         f"versions    python {platform.python_version()}, numpy {np.__version__}, dpdata {dpdata.__version__}, "

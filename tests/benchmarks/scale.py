@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Time and memory of what a large run does between its jobs, for three sizes of run.
 
     python tests/benchmarks/scale.py [--largest FRACTION] [--folder FOLDER]
@@ -42,10 +43,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ipip_dp.data import labelled
+from ipip_dp.data.frames import joined
+
 if TYPE_CHECKING:
     import dpdata
 
-    from ipip_dp.steps import Context
+    from ipip_dp.steps.context import Context
 
 MAX_MEMORY = 2000  # MB
 MAX_EXPONENT = 1.1
@@ -82,9 +86,10 @@ def random_frames(n_frames: int, seed: int = 0) -> dpdata.LabeledSystem:
 @lru_cache
 def context(merge: bool = False) -> Context:
     """Iteration 0 of a run like the quick example, which relabels every explored frame."""
-    from ipip_dp import check, workdir
-    from ipip_dp.params import Params
-    from ipip_dp.steps import Context
+    from ipip_dp import workdir
+    from ipip_dp.checks import run_input as check
+    from ipip_dp.config.params import Params
+    from ipip_dp.steps.context import Context
 
     example = Path(__file__).parents[2] / "examples/mo_s_quick"
     param = json.loads((example / "param.json").read_text())
@@ -96,7 +101,7 @@ def context(merge: bool = False) -> Context:
 
 
 def make_pool(fraction: float) -> None:
-    from ipip_dp import pool, provenance
+    from ipip_dp.data import pool, provenance
 
     system = random_frames(5000)
     provenance.mark(system, provenance.LabelSource.TEACHER, 0)
@@ -124,39 +129,40 @@ def make_exploration(fraction: float) -> None:
             lists[list(lists)[step % 2]].append(f"{task} {step}\n")
         (task / "all.lammpstrj").write_text("".join(frames))
         np.savetxt(task / "model_devi.out", [[step, 0, 0, 0, 0.1, 0, 0] for step in range(FRAMES_PER_TASK)])
-    iteration.reference.mkdir()
+    iteration.fp.mkdir()
     for name, lines in lists.items():
-        (iteration.reference / f"{name}.shuffled.000.out").write_text("".join(lines))
+        (iteration.fp / f"{name}.shuffled.000.out").write_text("".join(lines))
 
 
 def make_labels(fraction: float) -> None:
     """What the labelling jobs bring back."""
     import dpdata
 
-    from ipip_dp import npy, workdir
+    from ipip_dp import workdir
+    from ipip_dp.data import systems
     from ipip_dp.labelers import labels_format
 
     for task in ("students", "teacher"):
         folder = context().iteration.relabel / task
-        frames = npy.joined([dpdata.System(str(path), fmt="deepmd/npy") for path in npy.systems(folder / "frames")])
+        frames = joined([systems.read_unlabelled(path, TYPE_MAP) for path in systems.below(folder / "frames")])
         labels = random_frames(len(frames)).data
         system = dpdata.LabeledSystem(data={**labels, **frames.data})
         name, n_frames = system.short_name, len(system)
-        system.to("deepmd/npy", str(folder / "labels" / name), set_size=n_frames)
+        systems.write(system, folder / "labels" / name, set_size=n_frames)
         workdir.write_json(folder / "labels" / labels_format.FAILED, [])
         marker = {"total": n_frames, "labelled": n_frames, "systems": {name: n_frames}}
         workdir.write_json(folder / "labels" / labels_format.MARKER, marker)
 
 
 def make_held_out(fraction: float) -> None:
-    from ipip_dp import data, workdir
+    from ipip_dp import workdir
 
     random_frames(round(HELD_OUT * fraction)).to("deepmd/npy", "held_out/system")
     rng = np.random.default_rng(0)
     for name, n_models in (("students", STUDENTS), ("teacher", 1)):
         arrays = (
             (f"{i}/{key}", block[key] + rng.normal(size=(n_models, *block[key].shape)))
-            for i, block in enumerate(data.blocks(Path("held_out/system"), TYPE_MAP))
+            for i, block in enumerate(labelled.read(Path("held_out/system"), TYPE_MAP))
             for key in ("energies", "forces", "virials")
         )
         workdir.write_arrays(Path(f"{name}.npz"), arrays)
@@ -167,7 +173,7 @@ def select(fraction: float) -> int:
 
     n_frames = 0
     for kind in ("candidate", "rest_accurate", "rest_failed"):
-        frames = relabel.explored(context().iteration.reference, kind)
+        frames = relabel.explored(context().iteration.fp, kind)
         relabel.draw(frames, len(frames) // 2, seed=0)
         n_frames += len(frames)
     return n_frames
@@ -193,13 +199,14 @@ def prepare_trajectories(fraction: float) -> int:
 
 
 def gate(fraction: float) -> int:
-    from ipip_dp import npy, selection
+    from ipip_dp.data import gate as selection
+    from ipip_dp.data import systems
 
     n_frames = 0
-    for path in npy.systems(context().iteration.relabel):
-        for folder, rows in npy.blocks(path):
+    for path in systems.below(context().iteration.relabel):
+        for folder, rows in systems.blocks(path):
             if folder.parts[-3] == "labels":
-                data = npy.read_set(folder, {"forces"}, rows=rows).data
+                data = systems.read_sorted(folder, {"forces"}, rows=rows).data
                 selection.check_geometry(data["coords"], data["cells"], selection.Gate())
                 selection.check_labels(data["energies"], data["forces"], data["virials"], selection.Gate())
                 n_frames += len(data["coords"])
@@ -214,27 +221,27 @@ def grow(fraction: float) -> int:
 
 
 def summary(fraction: float) -> int:
-    from ipip_dp import pool
+    from ipip_dp.data import pool
 
     return pool.summary(context().iteration.pool).n_frames
 
 
 def check(fraction: float) -> int:
-    from ipip_dp import data
+    from ipip_dp.data import systems
 
-    (system,) = data.find_systems([context().iteration.pool])
-    data.frame_digests(system)
-    return data.check_frames(system)
+    (system,) = systems.find([context().iteration.pool])
+    labelled.frame_digests(system)
+    return labelled.check_frames(system)
 
 
 def evaluate(fraction: float) -> int:
-    from ipip_dp.steps.evaluate import compare
+    from ipip_dp.steps.evaluate import errors as compare
 
     return compare([Path("held_out")], TYPE_MAP, Path("students.npz"), Path("teacher.npz"))["ensemble"]["n_frames"]
 
 
 def diversity(fraction: float) -> int:
-    from ipip_dp import diversity
+    from ipip_dp.data import diversity
 
     system = random_frames(round(DIVERSITY * fraction))
     diversity.farthest_points(diversity.radial_features(system.data), 60, seed=0)
@@ -257,10 +264,8 @@ OPERATIONS = {
 
 def child(name: str, fraction: float) -> None:
     """Run one function in the working directory, and print what it took."""
-    from ipip_dp import provenance
     from ipip_dp.steps import evaluate, relabel  # noqa: F401 (imports take no part in the time)
 
-    provenance.register()
     context(), context(merge=True)  # these neither
     repeats = 20 if name in ("select", "summary") else 1  # which take milliseconds
     wall, cpu = time.perf_counter(), time.process_time()

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """The table of faults: one row for every test marked ``@pytest.mark.fault(what, wanted)``.
 
 ``pytest tests/faults --fault-table docs/faults.md`` writes it. A test that measures what was lost or

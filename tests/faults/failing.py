@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """A calculator that fails on a stated share of the frames, in a stated way."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Ways to damage what a user writes: JSON values, JSON files and data folders."""
 
 from __future__ import annotations

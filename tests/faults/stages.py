@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Copies of a finished run as it was at an earlier stage, and ways to start them again."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Full disks and damaged files: what was there stays, what is ours is made again, the rest is named."""
 
 from __future__ import annotations

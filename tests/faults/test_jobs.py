@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Jobs that fail: killed trainings, exploding MD, labels that do not come or are absurd."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """A run that is struck down again and again ends like one that was not, and does nothing twice."""
 
 from __future__ import annotations

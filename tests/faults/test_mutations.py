@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Thousands of damaged inputs: each is valid after all, or refused in one line that names the key or the file."""
 
 from __future__ import annotations
@@ -17,10 +18,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ipip_dp import check, data, dispatch
+from ipip_dp.checks import run_input as check
+from ipip_dp.config import inputs
+from ipip_dp.config.params import Params, param_json_argument
+from ipip_dp.data import labelled, systems
+from ipip_dp.data.frames import joined
 from ipip_dp.errors import IpipError
-from ipip_dp.params import Params, param_json_argument
-from ipip_dp.steps import Context, pretrain, seed
+from ipip_dp.running import dispatch
+from ipip_dp.steps import pretrain, seed_pool
+from ipip_dp.steps.context import Context
 from ipip_dp.workdir import Iteration
 from tests.conftest import EXAMPLES, ROOT, Run
 from tests.faults.mutations import mutate_data, mutate_json, mutate_text
@@ -54,7 +60,7 @@ def outcome(folder: Path, with_data: bool) -> list[str]:
     """What `ipip check` finds in the input of a folder, which is left as it is."""
     before = state(folder)
     try:
-        jdata, mdata = check.load_input(Path("param.json"), Path("machine.json"))
+        jdata, mdata = inputs.load_input(Path("param.json"), Path("machine.json"))
         lines = check.problems(jdata, mdata, "param.json", "machine.json", with_data)
     except IpipError as error:
         lines = str(error).split("\n")
@@ -98,7 +104,7 @@ def dry_run(folder: Path) -> None:
     os.chdir(work)
     try:
         md = params.teacher_md
-        tasks = seed.prepare_md(context, context.iteration.seed, md.temperatures, md.nsteps, md.interval)
+        tasks = seed_pool.prepare_md(context, context.iteration.seed_pool, md.temperatures, md.nsteps, md.interval)
         assert tasks
         for member in context.students:
             assert pretrain.training_input(context, member, ["../pool/a"])
@@ -117,7 +123,7 @@ def dry_run(folder: Path) -> None:
             used = dispatch.section(mdata, section)
             if "Context" in used["machine"]["context_type"] and used["machine"]["batch_type"] == "Shell":
                 make_submission(
-                    used["machine"], used["resources"], commands=["true"], work_path=str(context.iteration.seed),
+                    used["machine"], used["resources"], commands=["true"], work_path=str(context.iteration.seed_pool),
                     run_tasks=tasks, group_size=1, forward_common_files=[], forward_files=[], backward_files=[],
                     outlog="log", errlog="log",
                 ).generate_jobs()  # fmt: skip
@@ -215,8 +221,8 @@ def mutate_folders(run: Run, count: int) -> Counter:
         lines = outcome(run.folder, with_data=True)
         outcomes["refused" if lines else "accepted"] += 1
         if not lines:  # then it can be read to the end
-            for path in data.find_systems([folder]):
-                system = data.read(path, type_map)
+            for path in systems.find([folder]):
+                system = joined(list(labelled.read(path, type_map)))
                 assert len(system) > 0 and np.isfinite(system["forces"]).all(), done
                 assert system["coords"].shape == system["forces"].shape, done
 

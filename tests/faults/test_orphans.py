@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Jobs that outlive the process that submitted them, with the real dpdispatcher and batch system Shell."""
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from pathlib import Path
 import pytest
 from dpdispatcher.utils.record import record
 
-from ipip_dp import dispatch, workdir
+from ipip_dp import workdir
 from ipip_dp.errors import IpipError
+from ipip_dp.running import dispatch
 
 RESOURCES = {"number_node": 1, "cpu_per_node": 1, "gpu_per_node": 0, "queue_name": "", "group_size": 0}
 MACHINE = {"batch_type": "Shell", "context_type": "LazyLocalContext", "local_root": "./", "retry_count": 1}
@@ -26,7 +28,7 @@ import json, os, sys
 from pathlib import Path
 from dpdispatcher import Submission
 from dpdispatcher.contexts.lazy_local_context import LazyLocalContext
-from ipip_dp import dispatch
+from ipip_dp.running import dispatch
 mdata, command = json.loads(sys.argv[1])
 original = {owner}.{name}
 calls = []
@@ -36,7 +38,7 @@ def die(*arguments, **options):
         os._exit(9)
     return original(*arguments, **options)
 {owner}.{name} = die
-with dispatch.submissions(0.2):
+with dispatch.submissions(mdata, 0.2):
     dispatch.submit(mdata, "ipip_label", Path("work"), ["one"], command)
 """
 # Function of dpdispatcher at which the run dies, and at which of its calls. Four files are written for a
@@ -72,7 +74,7 @@ def die(owner: str, name: str, call: int) -> int:
 
 
 def submit(cores: int = 1) -> None:
-    with dispatch.submissions(0.2):
+    with dispatch.submissions(settings(cores), 0.2):
         dispatch.submit(settings(cores), "ipip_label", Path("work"), ["one"], JOB)
 
 

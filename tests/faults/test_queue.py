@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Single jobs on a real Slurm: what happens to them, and what is said about it."""
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from dpdispatcher.utils.record import record
 
-from ipip_dp import dispatch, outage
 from ipip_dp.errors import IpipError
+from ipip_dp.running import dispatch, outage
 from tests.conftest import ROOT
 from tests.slurm import Slurm, slurm
 
@@ -44,7 +45,7 @@ def queue(cluster, tmp_path, monkeypatch) -> dict[str, Any]:
 
 
 def submit(queue: dict[str, Any], script: str) -> None:
-    with dispatch.submissions(0.5):
+    with dispatch.submissions(queue, 0.5):
         dispatch.submit(queue, "ipip_label", Path("work"), ["task"], ["sh", "-c", script])
 
 

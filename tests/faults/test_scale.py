@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Much more of everything: memory does not grow with it, nor does time faster than it."""
 
 from __future__ import annotations
@@ -8,9 +9,11 @@ import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
-from ipip_dp import npy, pool, provenance, shuffle
+from ipip_dp.data import pool, provenance, shuffle, systems
+from ipip_dp.data.frames import take
 from ipip_dp.steps import relabel
 from tests.benchmarks import scale
 
@@ -24,9 +27,8 @@ NUMBERS = 300  # bytes of names, numbers and digests that every frame may cost; 
 @pytest.fixture
 def growth(monkeypatch, tmp_path):
     """Memory that an operation takes for every added frame of 64 atoms, in bytes."""
-    provenance.register()
     # blocks of few frames, so that few frames make many blocks
-    monkeypatch.setattr(npy, "BLOCK_NUMBERS", 2**14)
+    monkeypatch.setattr(systems, "BLOCK_NUMBERS", 2**14)
     monkeypatch.setattr(shuffle, "BLOCK_BYTES", 2**18)
     monkeypatch.setattr(relabel, "FRAMES_PER_SYSTEM", 40)
     monkeypatch.setattr(scale, "FRAMES_PER_TASK", 20)
@@ -66,7 +68,7 @@ def test_the_memory_to_grow_a_pool(growth):
 @pytest.mark.fault("four times as many explored frames", "all of them written for relabelling, in the same memory")
 def test_the_memory_to_write_explored_frames(growth):
     assert growth(scale.make_exploration, scale.prepare_files, 8 / scale.TASKS) < NUMBERS
-    assert sum(len(npy.load(path)) for path in Path().rglob("coord.npy")) == 4 * 8 * 20
+    assert sum(len(systems.load(path)) for path in Path().rglob("coord.npy")) == 4 * 8 * 20
 
 
 @pytest.mark.fault("four times as many held-out frames", "their errors, in the same memory")
@@ -79,7 +81,7 @@ def test_the_number_of_files_of_a_pool(tmp_path):
     frames = scale.random_frames(7)
     provenance.mark(frames, provenance.LabelSource.TEACHER, 0)
     for number in (1, 4):
-        frames[[0] * 5000 * number].to("deepmd/npy", str(tmp_path / f"new{number}"), set_size=1000)
+        systems.write(take(frames, np.zeros(5000 * number, int)), tmp_path / f"new{number}", set_size=1000)
         pool.grow(None, [tmp_path / f"new{number}"], tmp_path / f"pool{number}", retention=1, seed=0)
         assert sum(1 for _ in (tmp_path / f"pool{number}").rglob("*")) == 1 + 3 + 9 * number
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Nothing that a file, a name or a setting holds is run, and no password is told."""
 
 from __future__ import annotations
@@ -18,10 +19,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ipip_dp import check, checkpoints, cli, data, dispatch, machine, npy, predict
+from ipip_dp import backends as checkpoints
+from ipip_dp import cli
+from ipip_dp.checks import run_input as check
+from ipip_dp.config import inputs
+from ipip_dp.data import labelled, systems
 from ipip_dp.errors import IpipError
-from ipip_dp.labelers import make_driver
+from ipip_dp.labelers import make_labeler, predict
 from ipip_dp.labelers.read import read_frames
+from ipip_dp.running import dispatch, machine
 from tests.faults.mutations import mutate_json
 
 if TYPE_CHECKING:
@@ -119,9 +125,9 @@ def test_data(run, name):
     lines = check.problems(run.param, run.machine, "param.json", "machine.json")
     assert len(lines) == 1 and re.search(f"{name}.npy cannot be read: .*{OBJECTS}", lines[0])
     with pytest.raises(IpipError, match=OBJECTS):
-        data.read(system, TYPE_MAP)
+        list(labelled.read(system, TYPE_MAP))
     with pytest.raises(IpipError, match=OBJECTS):
-        npy.read_set(system / "set.000", ["coords", "forces", "energies", "cells"])
+        systems.read_sorted(system / "set.000", ["coords", "forces", "energies", "cells"])
     if name in ("coord", "box"):
         for fmt in ["auto", *sorted(fmt for fmt in Format.get_formats() if "deepmd" in fmt)]:
             with pytest.raises(IpipError, match="Mo9S18"):
@@ -156,7 +162,7 @@ def test_models(run, suffix):
         model = f"graph.{suffix}"
         make(Path(model))
         with pytest.raises(IpipError, match=f"model '{model}'"):
-            make_driver({"type": "dp", "models": [model]}, TYPE_MAP)
+            make_labeler({"type": "dp", "models": [model]}, TYPE_MAP)
     assert_nothing_ran(run.folder)
 
 
@@ -164,7 +170,7 @@ def test_models(run, suffix):
 def test_yaml(run):
     yaml_objects(Path("param.yaml"))
     with pytest.raises(IpipError, match="param.yaml: cannot be read: not valid YAML"):
-        check.load(Path("param.yaml"))
+        inputs.load(Path("param.yaml"))
     assert_nothing_ran(run.folder)
 
 
@@ -184,7 +190,7 @@ def test_yaml(run):
 )
 def test_calculators(run, path, kwargs):
     with pytest.raises(IpipError, match=path):
-        make_driver({"type": "ase", "calculator": path, "kwargs": kwargs}, TYPE_MAP)
+        make_labeler({"type": "ase", "calculator": path, "kwargs": kwargs}, TYPE_MAP)
     assert_nothing_ran(run.folder)
 
 
@@ -206,7 +212,7 @@ def test_lammps_inputs(run, text):
         assert any(line.startswith(f"param.json: ipip.teacher.{key}") for line in lines)
         if key != "elements":
             with pytest.raises(IpipError):
-                make_driver({**SW, key: value}, TYPE_MAP)
+                make_labeler({**SW, key: value}, TYPE_MAP)
     param = run.param
     param["type_map"] = ["Mo", "S" + text]
     lines = check.problems(param, run.machine, "param.json", "machine.json")
@@ -250,7 +256,7 @@ def test_names_reach_no_shell_of_a_job(run, monkeypatch):
     task.mkdir(parents=True)
     monkeypatch.chdir(folder)
     made = NASTY + "'\"\nx"
-    with dispatch.submissions(0.1):
+    with dispatch.submissions(run.machine, 0.1):
         dispatch.submit(run.machine, "ipip_label", Path("work"), ["task.000"], ["touch", "--", made], backward=[made])
     assert (task / made).is_file()
     assert not [path for path in run.folder.rglob("canary*")]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """`dpgen run` on a real Slurm whose jobs are cancelled, run out of time, lose their node or their controller."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Jobs on another machine over SSH: this one, through a server, a key and a port of the test's own."""
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from dpdispatcher.utils.record import record
 
-from ipip_dp import dispatch, outage
 from ipip_dp.errors import IpipError
+from ipip_dp.running import dispatch, outage
 from tests.slurm import wait_until
 from tests.sshd import Server, sshd
 
@@ -62,7 +63,7 @@ def machine(server: Server, run_folder: Path, **profile: Any) -> dict[str, Any]:
 
 
 def submit(machine: dict[str, Any], run_folder: Path, script: str, check_interval: float = 0.5) -> None:
-    with dispatch.submissions(check_interval):
+    with dispatch.submissions(machine, check_interval):
         dispatch.submit(
             machine,
             "ipip_label",

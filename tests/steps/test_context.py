@@ -1,28 +1,27 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """What every step sees."""
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
-import pytest
-
-from ipip_dp.errors import IpipError
-from ipip_dp.steps import link_labeler_files
+from ipip_dp.steps.context import Context
 from ipip_dp.workdir import Iteration
 
 
 def test_seeds_differ_by_purpose_iteration_and_run(make_context):
     contexts = [make_context(), make_context(1), make_context(ipip={"seed": 2})]
-    seeds = [context.seed(*purpose) for context in contexts for purpose in ((), ("md", 0), ("md", 1), ("md", 0, 1))]
+    seeds = [
+        context.random_seed(*purpose) for context in contexts for purpose in ((), ("md", 0), ("md", 1), ("md", 0, 1))
+    ]
     assert len(set(seeds)) == len(seeds)
     assert all(0 <= seed < 2**31 for seed in seeds)
 
 
 def test_seeds_are_the_same_in_every_process_and_version(context):
     # 1909753204 = crc32(b"1/0/descriptor/0/1"), while Python's own hash() differs between processes.
-    assert context.seed("descriptor", 0, 1) == 1909753204
+    assert context.random_seed("descriptor", 0, 1) == 1909753204
 
 
 def test_reference_data_grow_with_the_iterations(make_context):
@@ -38,34 +37,8 @@ def test_reference_data_grow_with_the_iterations(make_context):
 
 
 def test_checkpoints_have_the_names_of_the_backend(make_context):
-    assert make_context().checkpoint_files[0] == "model.ckpt.meta"
-    assert make_context(train_backend="pytorch").checkpoint_files == ["model.ckpt.pt"]
-
-
-def test_labeler_files_are_linked_under_their_names(context):
-    Path("potentials").mkdir()
-    Path("potentials/own.sw").write_text("parameters")
-    Path("weights.pt").write_text("weights")
-    absolute = Path("weights.pt").absolute()
-    labeler = {
-        "pair_coeff": ["* * potentials/own.sw Mo S", f"* * {absolute}"],
-        "kwargs": {"model": "weights.pt", "size": 3, "parts": ["missing.pt", None]},
-    }
-    folder = Iteration(0).seed / "task.000.0000"
-    assert link_labeler_files(labeler, folder) == ["potentials/own.sw", "weights.pt"]
-    assert (folder / "potentials/own.sw").read_text() == "parameters"
-    assert not os.path.isabs(os.readlink(folder / "weights.pt"))
-
-
-def test_labeler_files_with_blanks_in_their_name_are_found(context):
-    Path("my model.pb").write_text("")
-    assert link_labeler_files({"models": ["my model.pb"]}, Path("task")) == ["my model.pb"]
-
-
-def test_labeler_files_outside_the_run_folder_are_refused(context):
-    Path("../own.sw").write_text("parameters")
-    with pytest.raises(IpipError, match=r"\.\./own\.sw lies outside the run folder"):
-        link_labeler_files({"pair_coeff": ["* * ../own.sw Mo S"]}, Path("task"))
+    assert make_context().backend.checkpoint_files[0] == "model.ckpt.meta"
+    assert make_context(train_backend="pytorch").backend.checkpoint_files == ("model.ckpt.pt",)
 
 
 def test_param_json_survives_the_steps(context):
@@ -74,3 +47,11 @@ def test_param_json_survives_the_steps(context):
 
     pretrain.training_input(context, 1, ["../pool/a"])
     assert json.dumps(context.jdata, sort_keys=True) == before
+
+
+def test_a_teacher_counts_from_the_iteration_it_is_new_in(make_context, monkeypatch):
+    context = make_context(3)
+    assert context.taught_since == Iteration(0)
+    monkeypatch.setattr(Context, "teacher", property(lambda self: {"type": "dp", "models": [self.iteration.index > 1]}))
+    assert context.taught_since == Iteration(2)
+    assert make_context(1).taught_since == Iteration(0)

@@ -1,6 +1,7 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Real commands of the steps on a machine that gets copies of their files and nothing else.
 
-TensorFlow here; a whole run on such a machine, with PyTorch, is in test_run.py.
+TensorFlow here; a whole run on such a machine, with PyTorch, is in tests/test_loop.py.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from ipip_dp import dispatch, workdir
-from ipip_dp.steps import forget, pretrain, seed
+from ipip_dp import workdir
+from ipip_dp.running import dispatch
+from ipip_dp.steps import handover, pretrain, seed_pool
 from ipip_dp.workdir import Iteration
 from tests.conftest import ENVIRONMENT
 
@@ -43,22 +45,22 @@ def elsewhere(make_context, tmp_path, monkeypatch):
 
 def test_checkpoints_and_data_travel(elsewhere, tmp_path):
     context, iteration = elsewhere, elsewhere.iteration
-    with dispatch.submissions(0.5):
-        seed.step(context)
+    with dispatch.submissions(context.mdata, 0.5):
+        seed_pool.step(context)
         pretrain.step(context)
-        forget.step(context, "finetune")
-    assert (iteration.seed / "task.000.0000/labels/300K").is_dir()
-    forgotten = iteration.forgotten("finetune")
+        handover.step(context, "finetune")
+    assert (iteration.seed_pool / "task.000.0000/labels/300K").is_dir()
+    forgotten = iteration.handover("finetune")
     for task in ("000", "001"):
-        for name in context.checkpoint_files:
+        for name in context.backend.checkpoint_files:
             assert (forgotten / task / name).is_file() and not (forgotten / task / name).is_symlink()
         assert json.loads((forgotten / task / "forget.json").read_text())["method"] == "shrink_perturb"
 
     later = dataclasses.replace(context, iteration=Iteration(1))
-    for name in context.checkpoint_files:
-        workdir.link(forgotten / "000" / name, later.iteration.forgotten("pretrain") / "000" / name)
+    for name in context.backend.checkpoint_files:
+        workdir.link(forgotten / "000" / name, later.iteration.handover("pretrain") / "000" / name)
     workdir.link(iteration.pool, later.iteration.pool)
-    with dispatch.submissions(0.5):
+    with dispatch.submissions(context.mdata, 0.5):
         pretrain.step(later)
     assert "init/model.ckpt" in (later.iteration.pretrain / "000/ipip.log").read_text()
     assert not any((tmp_path / "remote").iterdir())

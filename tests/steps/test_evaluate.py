@@ -1,8 +1,8 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Errors on the held-out frames, the learning curve and the stop test."""
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import shutil
@@ -12,42 +12,11 @@ import dpdata
 import numpy as np
 import pytest
 
-from ipip_dp import workdir
 from ipip_dp.errors import IpipError
-from ipip_dp.params import Stop
 from ipip_dp.steps import evaluate
 from ipip_dp.workdir import Iteration
 
 TYPE_MAP = ["Mo", "S"]
-
-
-@pytest.mark.parametrize(
-    ("errors", "stops"),
-    [
-        ([1.0], False),
-        ([1.0, 0.9, 0.8], False),
-        ([1.0, 0.995], False),  # one iteration without improvement, of two
-        ([1.0, 0.995, 0.991], True),
-        ([1.0, 1.2, 0.8], False),  # worse once, then better
-        ([1.0, 1.2, 1.1], True),
-        ([1.0, 0.5, 0.6, 0.499], True),  # compared with the best, not with the one before
-        ([1.0, 0.5, 0.6, 0.4], False),
-        ([1.0, 0.995, 0.985, 0.98], False),  # slow, but below the best by more than 1 % at the third
-        ([1.0, math.nan, math.nan], True),
-    ],
-)
-def test_the_run_stops_when_the_error_no_longer_falls(errors, stops):
-    reason = evaluate.stop_reason(errors, Stop(min_improvement=0.01, patience=2))
-    assert (reason is not None) == stops
-
-
-def test_the_reason_names_the_numbers_and_the_key():
-    reason = evaluate.stop_reason([0.5, 0.5], Stop(min_improvement=0.05, patience=1))
-    assert "5.0%" in reason and "0.5000 eV/Angstrom" in reason and "ipip.stop.patience: 1" in reason
-
-
-def test_the_best_iteration_is_the_one_with_the_smallest_error():
-    assert evaluate.best_iteration([0.5, 0.3, 0.4]) == 1
 
 
 def write_system(folder: Path, symbols: list[str], n_frames: int, seed: int, virials: bool = True):
@@ -96,7 +65,7 @@ def test_errors_are_those_of_a_calculation_by_hand(held_out, tmp_path):
     folder, systems = held_out
     students = write_predictions(tmp_path / "students.npz", systems, [0.1, -0.5])
     teacher = write_predictions(tmp_path / "teacher.npz", systems, [0.2])
-    found = evaluate.compare([folder], TYPE_MAP, students, teacher)
+    found = evaluate.errors([folder], TYPE_MAP, students, teacher)
     assert [student["force_rmse"] for student in found["students"]] == pytest.approx([0.1, 0.5])
     assert found["ensemble"]["force_rmse"] == pytest.approx(0.2)  # of the mean, (0.1 - 0.5) / 2
     assert found["ensemble"]["force_mae"] == pytest.approx(0.2)
@@ -113,7 +82,7 @@ def test_frames_of_large_systems_weigh_more(held_out, tmp_path):
     arrays = dict(np.load(path))
     arrays["1/forces"] = arrays["1/forces"] + 0.6
     np.savez(path, **arrays)
-    found = evaluate.compare([folder], TYPE_MAP, path)
+    found = evaluate.errors([folder], TYPE_MAP, path)
     components = np.repeat([0.0, 0.6], [3 * 2 * 3, 2 * 3 * 3])
     assert found["ensemble"]["force_rmse"] == pytest.approx(np.sqrt(np.mean(components**2)))
     assert "teacher" not in found
@@ -123,7 +92,7 @@ def test_an_energy_zero_per_element_is_no_error(held_out, tmp_path):
     folder, systems = held_out
     shifts = [np.array(1 * -100.0 + 1 * 7.0), np.array(1 * -100.0 + 2 * 7.0)]
     path = write_predictions(tmp_path / "students.npz", systems, [0.0], shifts)
-    found = evaluate.compare([folder], TYPE_MAP, path)
+    found = evaluate.errors([folder], TYPE_MAP, path)
     assert found["ensemble"]["energy_rmse_per_atom"] == pytest.approx(0, abs=1e-10)
 
 
@@ -135,7 +104,7 @@ def test_frames_the_teacher_fails_on_are_left_out_of_its_errors(held_out, tmp_pa
     arrays["0/energies"][0, 1] = np.nan
     arrays["1/forces"][0, 0, 2] = np.nan
     np.savez(teacher, **arrays)
-    found = evaluate.compare([folder], TYPE_MAP, students, teacher)
+    found = evaluate.errors([folder], TYPE_MAP, students, teacher)
     assert found["teacher"]["n_frames"] == 3
     assert found["teacher"]["force_rmse"] == pytest.approx(0.2)
     assert found["ensemble"]["n_frames"] == 5
@@ -148,7 +117,7 @@ def test_a_student_that_predicts_nan_on_one_frame_has_no_error_to_be_proud_of(he
     for name in ("energies", "forces", "virials"):
         arrays[f"0/{name}"][1, 2] = np.nan
     np.savez(path, **arrays)
-    found = evaluate.compare([folder], TYPE_MAP, path)
+    found = evaluate.errors([folder], TYPE_MAP, path)
     assert math.isnan(found["ensemble"]["force_rmse"])
     assert found["students"][0]["force_rmse"] == pytest.approx(0.1)
 
@@ -158,7 +127,7 @@ def test_predictions_of_other_held_out_data_are_refused(held_out, tmp_path):
     students = write_predictions(tmp_path / "students.npz", systems, [0.1])
     teacher = write_predictions(tmp_path / "teacher.npz", systems[:1], [0.2])
     with pytest.raises(IpipError, match=r"teacher.npz: .* held-out"):
-        evaluate.compare([folder], TYPE_MAP, students, teacher)
+        evaluate.errors([folder], TYPE_MAP, students, teacher)
 
 
 def test_systems_without_virials_have_no_virial_error(tmp_path):
@@ -167,7 +136,7 @@ def test_systems_without_virials_have_no_virial_error(tmp_path):
         tmp_path / "students.npz",
         **{"0/energies": systems[0]["energies"][None], "0/forces": systems[0]["forces"][None]},
     )
-    found = evaluate.compare([tmp_path / "held_out"], TYPE_MAP, tmp_path / "students.npz")
+    found = evaluate.errors([tmp_path / "held_out"], TYPE_MAP, tmp_path / "students.npz")
     assert found["ensemble"]["virial_rmse_per_atom"] is None
 
 
@@ -178,39 +147,6 @@ def test_systems_are_named_by_their_path_or_their_folder(held_out, tmp_path):
     shutil.copytree(folder, tmp_path / "more")
     names = evaluate.system_names([folder, tmp_path / "more"])
     assert len(set(names)) == 4
-
-
-def write_iteration(index: int, error: float, counts: dict | None = None):
-    group = {"force_rmse": error, "energy_rmse_per_atom": error / 10}
-    value = {
-        "pool_frames": 100 + index,
-        "reference_frames": 24,
-        "teacher": {"force_rmse": 0.4},
-        "ensemble": group,
-        "students": [{"force_rmse": error}, {"force_rmse": error + 0.2}],
-    }
-    workdir.write_json(Iteration(index).metrics, value)
-    if counts:
-        workdir.write_json(Iteration(index).relabel / "summary.json", counts)
-
-
-def test_the_learning_curve_is_rebuilt_from_the_metrics_on_disk(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    write_iteration(0, 0.5, {"in_domain": 3, "candidate": 2, "failed": 1, "added": 5})
-    write_iteration(1, 0.3)
-    (tmp_path / "iter.000002").mkdir()
-    Path("learning_curve.csv").write_text("half a li")
-    evaluate.write_learning_curve()
-    with open("learning_curve.csv") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["iteration"] for row in rows] == ["0", "1"]
-    assert [float(row["ensemble_force_rmse"]) for row in rows] == [0.5, 0.3]
-    assert float(rows[0]["student_force_rmse"]) == pytest.approx(0.6)
-    assert [rows[0][name] for name in ("in_domain", "candidate", "failed")] == ["3", "2", "1"]
-    assert rows[1]["candidate"] == ""
-    before = Path("learning_curve.csv").read_bytes()
-    evaluate.write_learning_curve()
-    assert Path("learning_curve.csv").read_bytes() == before
 
 
 def test_the_teacher_predicts_once(make_context):

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Exploration: damaged tasks are found, and an MD that blows up counts as far as it came."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Training inputs and learning curves."""
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ipip_dp import dispatch
 from ipip_dp.errors import IpipError
+from ipip_dp.running import dispatch
 from ipip_dp.steps import pretrain
 
 SYSTEMS = ["../pool/Mo9S18"]
@@ -131,7 +132,7 @@ def test_tasks_link_the_pool_and_the_forgotten_checkpoints(make_context):
     start = work_path / "001" / "init" / "model.ckpt.meta"
     assert (
         Path(start.parent, start.readlink()).resolve()
-        == (context.iteration.forgotten("pretrain") / "001" / "model.ckpt.meta").resolve()
+        == (context.iteration.handover("pretrain") / "001" / "model.ckpt.meta").resolve()
     )
 
 

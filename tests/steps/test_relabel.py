@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Explored frames: which are chosen, and how they are written."""
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import dpdata
 import numpy as np
 import pytest
 
-from ipip_dp.provenance import LabelSource
+from ipip_dp.data.provenance import LabelSource
+from ipip_dp.data.systems import read_unlabelled
 from ipip_dp.steps import relabel
 from ipip_dp.workdir import Iteration
 
@@ -44,9 +46,9 @@ def explore(number: int, types: list[int], merge: bool = False) -> str:
 
 def sort_frames(**lists: list[tuple[str, int]]) -> None:
     """DP-GEN's lists of sorted frames."""
-    Iteration(0).reference.mkdir(parents=True)
+    Iteration(0).fp.mkdir(parents=True)
     for kind, frames in lists.items():
-        path = Iteration(0).reference / f"{kind}.shuffled.000.out"
+        path = Iteration(0).fp / f"{kind}.shuffled.000.out"
         path.write_text("".join(f"{task} {step}\n" for task, step in frames))
 
 
@@ -89,15 +91,15 @@ def test_frames_are_written_with_their_provenance(make_context, merge):
     frames = {tasks[0]: [(10, 0.1), (30, 0.3)], tasks[1]: [(20, 1.2)], tasks[2]: [(0, 2.0)]}
     target = Path("frames")
     relabel.write_frames(context, frames, LabelSource.TEACHER, target)
-    systems = [dpdata.System(str(path), fmt="deepmd/npy") for path in sorted(target.iterdir())]
+    systems = [read_unlabelled(path, context.type_map) for path in sorted(target.iterdir())]
     assert [len(system) for system in systems] == [3, 1]
     assert systems[0]["coords"][:, 0, 0] == pytest.approx([0.1, 0.3, 0.2])
-    assert systems[0].data["model_deviation"] == pytest.approx([0.1, 0.3, 1.2])
-    assert systems[1].data["model_deviation"] == pytest.approx([2.0])
+    assert systems[0].data["ipip_model_deviation"] == pytest.approx([0.1, 0.3, 1.2])
+    assert systems[1].data["ipip_model_deviation"] == pytest.approx([2.0])
     assert [systems[1]["atom_names"][i] for i in systems[1]["atom_types"]] == ["S", "S", "Mo"]
     for system in systems:
-        assert set(system.data["label_source"]) == {LabelSource.TEACHER}
-        assert set(system.data["label_iteration"]) == {0}
+        assert set(system.data["ipip_label_source"]) == {LabelSource.TEACHER}
+        assert set(system.data["ipip_label_iteration"]) == {0}
         assert system["cells"][0] == pytest.approx(10 * np.eye(3))
 
 
@@ -106,9 +108,9 @@ def test_many_frames_are_written_in_several_systems(make_context, monkeypatch):
     tasks = [explore(number, [1, 2]) for number in range(3)] + [explore(3, [2, 1])]
     frames = {task: [(step, step / 100 + number) for step in STEPS[1:3]] for number, task in enumerate(tasks)}
     relabel.write_frames(make_context(), frames, LabelSource.TEACHER, Path("frames"))
-    systems = [dpdata.System(str(path), fmt="deepmd/npy") for path in sorted(Path("frames").iterdir())]
-    assert [len(system) for system in systems] == [4, 2, 2]
-    deviations = np.concatenate([system.data["model_deviation"] for system in systems])
+    systems = [read_unlabelled(path, ["Mo", "S"]) for path in sorted(Path("frames").iterdir())]
+    assert [len(system) for system in systems] == [3, 3, 2]
+    deviations = np.concatenate([system.data["ipip_model_deviation"] for system in systems])
     assert deviations == pytest.approx([0.1, 0.2, 1.1, 1.2, 2.1, 2.2, 3.1, 3.2])
     assert np.concatenate([system["coords"][:, 0, 0] for system in systems]) == pytest.approx([0.1, 0.2] * 4)
 
@@ -150,7 +152,7 @@ def test_students_label_accurate_frames_and_the_teacher_candidates(context):
         for name in ("students", "teacher")
     }
     assert counts == {"students": 1, "teacher": 2}
-    source = {name: np.load(folder / name / "frames/0000/set.000/label_source.npy")[0] for name in counts}
+    source = {name: np.load(folder / name / "frames/0000/set.000/ipip_label_source.npy")[0] for name in counts}
     assert source == {"students": LabelSource.STUDENTS, "teacher": LabelSource.TEACHER}
     labelers = {name: json.loads((folder / name / "labeler.json").read_text()) for name in counts}
     assert labelers["students"] == {"type": "dp", "models": ["graph.000.pb", "graph.001.pb"]}
@@ -190,7 +192,7 @@ def test_frames_sorted_anew_are_written_anew(context):
     relabel.workdir.mark_done(context.iteration.relabel, relabel.pool.files(context.iteration.next.pool))
     relabel.choose_frames(context)
     assert (folder / "labels").is_dir() and context.iteration.next.pool.is_dir()
-    (context.iteration.reference / "candidate.shuffled.000.out").write_text(f"{task} 30\n")
+    (context.iteration.fp / "candidate.shuffled.000.out").write_text(f"{task} 30\n")
     relabel.choose_frames(context)
     assert not (context.iteration.relabel / "done").exists() and not context.iteration.next.pool.exists()
     assert relabel.prepare(context) == ["teacher"]
@@ -217,7 +219,7 @@ def test_without_explored_frames_the_pool_stays(make_context):
 def test_old_pools_are_removed(make_context, keep, left):
     settings = {"pool": {"keep_iterations": keep}}
     for index in (0, 1):
-        Iteration(index).reference.mkdir(parents=True)
+        Iteration(index).fp.mkdir(parents=True)
     write_pool(Iteration(0).pool)
     for index in (0, 1):
         relabel.choose_frames(make_context(index, ipip=settings))
@@ -247,7 +249,7 @@ def interrupt(*_):
 
 
 def write_pool(folder: Path) -> None:
-    from ipip_dp import pool, provenance
+    from ipip_dp.data import pool, provenance
 
     system = dpdata.LabeledSystem("data/train/Mo9S18", fmt="deepmd/npy")[:2]
     provenance.mark(system, LabelSource.TEACHER, 0)

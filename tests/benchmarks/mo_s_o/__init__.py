@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """The study of IPIP on Mo-S-O, and what its final model is good for."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """The arms of the study: what each changes in param.json, and which arm's work it starts from.
 
 One factor at a time around ``IPIP``, at 240 reference labels; the arms that answer the user's

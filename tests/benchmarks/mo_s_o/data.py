@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Make the data of the study, once: its result is committed as ``data.tar.xz`` beside this file.
 
     python -m tests.benchmarks.mo_s_o.data FOLDER
@@ -30,8 +31,12 @@ from pathlib import Path
 import dpdata
 import numpy as np
 
-from ipip_dp import check, data, workdir
-from ipip_dp.steps import Context, seed
+from ipip_dp import workdir
+from ipip_dp.checks import run_input as check
+from ipip_dp.config import inputs
+from ipip_dp.data import systems
+from ipip_dp.steps import seed_pool
+from ipip_dp.steps.context import Context
 from tests.benchmarks.mo_s_o import EXAMPLE, TYPE_MAP
 from tests.benchmarks.mo_s_o.simulation import labeler_md
 
@@ -55,7 +60,7 @@ def parameters(folder: Path, held_out: str, number: int, held_out_frames: int) -
     ipip["teacher_md"].update(temperatures=TEMPERATURES, nsteps=1000, interval=10, timestep=2.0)
     param["init_data_sys"] = ["train"]
     workdir.write_json(Path("param.json"), param)
-    jdata, mdata = check.load_input(Path("param.json"), Path("machine.json"))
+    jdata, mdata = inputs.load_input(Path("param.json"), Path("machine.json"))
     params = check.require_valid(jdata, mdata, "param.json", "machine.json", False)
     return Context(workdir.Iteration(0), params, check.normalized(jdata, "param.json"), mdata)
 
@@ -113,10 +118,10 @@ def label(source: Path, target: str) -> None:
 
 def pool(context: Context) -> None:
     """The teacher's MD and labels, as the first step of a run makes them."""
-    from ipip_dp import dispatch
+    from ipip_dp.running import dispatch
 
-    with dispatch.submissions(context.params.check_interval):
-        seed.step(context)
+    with dispatch.submissions(context.mdata, context.params.check_interval):
+        seed_pool.step(context)
 
 
 def main() -> None:
@@ -134,7 +139,7 @@ def main() -> None:
     folders = {"validation": Path("second/validation"), "pool": Path("first") / workdir.Iteration(0).pool}
     with tarfile.open(ARCHIVE.with_suffix(".tmp"), "w:xz") as archive:
         for name in SETS:
-            for system in data.find_systems([folders.get(name, Path("first") / name)]):
+            for system in systems.find([folders.get(name, Path("first") / name)]):
                 frames = dpdata.LabeledSystem(str(system), fmt="deepmd/npy", type_map=TYPE_MAP)
                 target = Path("data") / name / system.name
                 shutil.rmtree(target, ignore_errors=True)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """One page of plots and one table from results.csv."""
 
 from __future__ import annotations

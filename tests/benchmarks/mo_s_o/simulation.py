@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """MD with a DeePMD model in LAMMPS, or with a labeler, for the benchmarks of this folder."""
 
 from __future__ import annotations

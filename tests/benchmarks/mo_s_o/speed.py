@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """MD steps per second on one core: the student, compressed and not, beside the teacher.
 
     python -m tests.benchmarks.mo_s_o.speed MODEL
@@ -37,10 +38,10 @@ def teacher_step(system) -> float:
     from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
     from ase.md.verlet import VelocityVerlet
 
-    from ipip_dp.labelers import make_driver
+    from ipip_dp.labelers import make_labeler
 
     atoms = system.to("ase/structure")[0]
-    atoms.calc = make_driver(labeler("teacher"), TYPE_MAP).ase_calculator
+    atoms.calc = make_labeler(labeler("teacher"), TYPE_MAP).ase_calculator
     MaxwellBoltzmannDistribution(atoms, temperature_K=300, rng=np.random.default_rng(1))
     dynamics = VelocityVerlet(atoms, timestep=units.fs)
     dynamics.run(2)

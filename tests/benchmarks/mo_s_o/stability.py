@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """MD that holds: long trajectories of a model from the six structures, and from the paper's.
 
     python -m tests.benchmarks.mo_s_o.stability MODEL FOLDER
@@ -28,8 +29,8 @@ import dpdata
 import numpy as np
 
 from ipip_dp import workdir
-from ipip_dp.labelers import make_driver
-from ipip_dp.selection import shortest_distance
+from ipip_dp.data.gate import shortest_distance
+from ipip_dp.labelers import make_labeler
 from ipip_dp.steps.explore import BLOW_UPS
 from tests.benchmarks.mo_s_o import EXAMPLE, TYPE_MAP, labeler, report
 from tests.benchmarks.mo_s_o.data import paper_structure
@@ -255,7 +256,7 @@ def main() -> None:
                     )
     for task in tasks:
         task.result()
-    student, reference = DP(model=str(arguments.model)), make_driver(labeler("reference"), TYPE_MAP).ase_calculator
+    student, reference = DP(model=str(arguments.model)), make_labeler(labeler("reference"), TYPE_MAP).ase_calculator
     rows = [check(folder, path, temperature, student, reference) for path, temperature, folder in jobs]
     workdir.write_csv(arguments.folder / "stability.csv", rows)
     held = sum(holds(row) for row in rows)

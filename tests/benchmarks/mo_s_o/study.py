@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """IPIP against its alternatives on Mo-S-O: every arm is a param.json that ``dpgen run`` runs.
 
     python -m tests.benchmarks.mo_s_o.study FOLDER --quick | --full [--only ARM ...]
@@ -21,10 +22,15 @@ from typing import TYPE_CHECKING, Any
 import dpdata
 import numpy as np
 
-from ipip_dp import check, data, diversity, predict, workdir
-from ipip_dp.params import Params
-from ipip_dp.steps import Context, pretrain
-from ipip_dp.steps.evaluate import compare
+from ipip_dp import workdir
+from ipip_dp.checks import run_input as check
+from ipip_dp.config import inputs
+from ipip_dp.config.params import Params
+from ipip_dp.data import diversity, labelled, systems
+from ipip_dp.labelers import predict
+from ipip_dp.steps import pretrain
+from ipip_dp.steps.context import Context
+from ipip_dp.steps.evaluate import errors as compare
 from tests.benchmarks.mo_s_o import EXAMPLE, TYPE_MAP, labeler, report
 from tests.benchmarks.mo_s_o.arms import ALL_LABELS, FINETUNE, PRETRAIN, SCHEDULE, SIZES, Arm, Size, arms
 
@@ -72,7 +78,7 @@ def parameters(arm: Arm, size: Size) -> dict[str, Any]:
 
 def context(folder: Path) -> Context:
     """What the steps of a run in this folder see."""
-    jdata, mdata = check.load_input(folder / "param.json", folder / "machine.json")
+    jdata, mdata = inputs.load_input(folder / "param.json", folder / "machine.json")
     jdata = check.normalized(jdata, "param.json")
     return Context(workdir.Iteration(0), Params.from_jdata(jdata), jdata, mdata)
 
@@ -195,8 +201,8 @@ def steps(param: dict[str, Any], iteration: int) -> tuple[int, int]:
 
 def explored(folder: Path, iteration: int) -> int:
     """How many explored frames the reference had labelled before an iteration."""
-    labelled = [path for i in range(iteration) for path in (folder / workdir.Iteration(i).reference).glob("data.*")]
-    return sum(data.check_frames(system) for system in data.find_systems(labelled))
+    folders = [path for i in range(iteration) for path in (folder / workdir.Iteration(i).fp).glob("data.*")]
+    return sum(labelled.check_frames(system) for system in systems.find(folders))
 
 
 def rows(root: Path, all_arms: list[Arm]) -> list[dict[str, Any]]:

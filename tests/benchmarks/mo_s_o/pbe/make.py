@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 """Make the PBE set of the study: frames of the teacher's MD, labelled by CP2K.
 
     python -m tests.benchmarks.mo_s_o.pbe.make STUDY
@@ -22,7 +23,8 @@ from pathlib import Path
 import dpdata
 import numpy as np
 
-from ipip_dp import diversity, workdir
+from ipip_dp import workdir
+from ipip_dp.data import diversity
 from tests.benchmarks.mo_s_o import TYPE_MAP
 
 HERE = Path(__file__).parent

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Checks of 02.fp: the files and settings of the reference calculations."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ipip_dp.errors import IpipError
+from ipip_dp.labelers import labeler_files
+from ipip_dp.text import is_positive, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ipip_dp.config.params import Params
+
+FRACTIONS = ("ratio_failed", "fp_accurate_threshold", "fp_accurate_soft_threshold")
+# Keys that name one file, at the top level or in fp_params.
+FILES = ("fp_incar", "fp_kpt_file", "fp_dpks_descriptor", "external_input_path", "template_fn")
+# As check_bad_box of dpgen/generator/run.py knows them.
+BAD_BOX = ("length_ratio", "height_ratio", "wrap_ratio", "tilt_ratio", "min_distance", "min_dist")
+
+
+def check(jdata: dict[str, Any]) -> Iterator[str]:
+    """Check the keys ``fp_...``."""
+    for key in ("fp_task_max", "fp_task_min"):
+        if jdata[key] < 0:
+            yield f"{key}: expected an integer of at least 0, found {shown(jdata[key])}"
+    for key in FRACTIONS:
+        if not 0 <= jdata.get(key, 0) <= 1:
+            yield f"{key}: expected a number between 0 and 1, found {shown(jdata[key])}"
+    if "fp_cluster_vacuum" in jdata and not is_positive(jdata["fp_cluster_vacuum"]):
+        yield f"fp_cluster_vacuum: expected a number greater than 0, found {shown(jdata['fp_cluster_vacuum'])}"
+    if jdata.get("cluster_cutoff") is not None:
+        yield "cluster_cutoff: frames cut into clusters cannot be relabelled; remove the key"
+    if jdata["fp_task_max"] <= 0:
+        return  # nothing below is used
+    yield from _check_bad_box(jdata)
+    yield from _check_files(jdata)
+    if jdata["fp_style"] == "vasp":
+        yield from _check_incar(jdata)
+    if jdata["fp_style"] == "custom":
+        yield from _check_custom(jdata["fp_params"])
+
+
+def check_labeler(params: Params, mdata: dict[str, Any]) -> Iterator[str]:
+    """Check that `ipip label --labeler reference`, if it is the command of fp, finds what it needs in a task folder."""
+    fp = mdata.get("fp") or []
+    for section in fp if isinstance(fp, list) else [fp]:
+        if "--labeler reference" not in section["command"]:
+            continue
+        if params.reference is None:
+            yield (
+                "ipip.reference: missing; the command of section fp in machine.json runs it. Give the command of your "
+                "DFT code there instead, or add ipip.reference"
+            )
+            return
+        try:
+            files = labeler_files(params.reference)
+        except IpipError:
+            return  # which the check of the labeler itself reports
+        forwarded = {Path(name).name for name in section.get("user_forward_files", [])}
+        for name in files:
+            if Path(name).name != name:
+                yield f"ipip.reference: {name}: expected in the run folder itself; tasks of 02.fp have no folders"
+            elif name not in forwarded:
+                yield f"ipip.reference: {name}: expected in user_forward_files of section fp in machine.json, too"
+
+
+def _check_bad_box(jdata: dict[str, Any]) -> Iterator[str]:
+    for criterion in (jdata.get("fp_skip_bad_box") or "length_ratio:1").split(";"):
+        name, _, limit = criterion.partition(":")
+        if name not in BAD_BOX or not is_positive(limit):
+            yield (
+                f"fp_skip_bad_box: expected NAME:LIMIT;... of {', '.join(BAD_BOX)}, as in length_ratio:3, "
+                f"found {shown(jdata['fp_skip_bad_box'])}"
+            )
+
+
+def _check_files(jdata: dict[str, Any]) -> Iterator[str]:
+    for section, prefix in ((jdata, ""), (jdata.get("fp_params") or {}, "fp_params.")):
+        for key in FILES:
+            if section.get(key) and not Path(section[key]).is_file():
+                yield f"{prefix}{key}: expected a file that exists, found {shown(section[key])}"
+    names = jdata.get("fp_pp_files")
+    if names is None:
+        return
+    folder = Path(jdata["fp_pp_path"])
+    if not folder.is_dir():
+        yield f"fp_pp_path: expected a folder that exists, found {shown(jdata['fp_pp_path'])}"
+    elif len(names) < len(jdata["type_map"]):
+        yield f"fp_pp_files: expected one for each of type_map {shown(jdata['type_map'])}, found {shown(names)}"
+    else:
+        for name in names:
+            if not (folder / name).is_file():
+                yield f"fp_pp_files: there is no file {folder / name}"
+
+
+def _check_incar(jdata: dict[str, Any]) -> Iterator[str]:
+    file = Path(jdata["fp_incar"])
+    spacing = jdata.get("fp_aniso_kspacing")
+    if spacing is not None and (len(spacing) != 3 or not all(is_positive(value) for value in spacing)):
+        yield f"fp_aniso_kspacing: expected three numbers greater than 0, found {shown(spacing)}"
+    tags = re.findall(r"^[ \t]*(\w+)[ \t]*=", file.read_text(errors="replace"), re.MULTILINE) if file.is_file() else ()
+    for tag in ("KGAMMA",) if spacing is not None else ("KSPACING", "KGAMMA"):
+        if tags != () and tag not in {name.upper() for name in tags}:
+            yield f"fp_incar: {file} lacks {tag}, which DP-GEN needs"
+
+
+def _check_custom(fp_params: dict[str, Any]) -> Iterator[str]:
+    from dpdata.format import Format
+
+    formats = Format.get_formats()
+    for key in ("input_fmt", "output_fmt"):
+        method = "to_system" if key == "input_fmt" else "from_labeled_system"
+        known = formats.get(fp_params[key])
+        if known is None or getattr(known, method) is getattr(Format, method):
+            does = "writes frames" if key == "input_fmt" else "reads labels"
+            yield f"fp_params.{key}: expected a format of dpdata that {does}, found {shown(fp_params[key])}"
+    for key in ("input_fn", "output_fn"):
+        name = fp_params[key]
+        if not name or Path(name).name != name:
+            yield f"fp_params.{key}: expected the name of a file in the task folder, found {shown(name)}"
+    # DP-GEN's Task writes the log of a calculation there.
+    if fp_params["output_fn"] in ("output", fp_params["input_fn"]):
+        yield f"fp_params.output_fn: expected a name of its own, found {shown(fp_params['output_fn'])}"

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""All checks of param.json and machine.json that can be made before anything runs."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from ipip_dp.checks import exploration, files, fp, training
+from ipip_dp.config import schema
+from ipip_dp.config.inputs import require_schema
+from ipip_dp.config.params import Params, param_json_argument
+from ipip_dp.errors import IpipError
+from ipip_dp.running import machine
+from ipip_dp.text import one_line, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from dargs import Argument
+
+
+# What takes the place of a required key that is broken, so that the rest can still be checked.
+STAND_INS: dict[tuple[str, ...], Any] = {
+    ("numb_models",): 1,
+    ("fp_task_max",): 0,
+    ("fp_task_min",): 0,
+    ("model_devi_dt",): 0.001,
+    ("model_devi_skip",): 0,
+    ("model_devi_f_trust_lo",): 0.0,
+    ("model_devi_f_trust_hi",): 1e10,
+    ("model_devi_jobs",): [],
+    ("sys_configs",): [],
+    ("init_data_sys",): [],
+    ("default_training_param",): {},
+    ("ipip",): {"held_out": ".", "teacher": {"type": "dp", "models": ["teacher.pb"]}},
+    ("ipip", "held_out"): ".",
+    ("ipip", "teacher"): {"type": "dp", "models": ["teacher.pb"]},
+}
+
+
+def normalized(jdata: dict[str, Any], param_file: str) -> dict[str, Any]:
+    """The param.json with every default filled in, checked against DP-GEN's schema and ours.
+
+    Raises
+    ------
+    IpipError
+        With one line for every key that is unknown, missing or has a wrong value.
+    """
+    argument = _param_schema()
+    require_schema(argument, jdata, param_file)
+    return _with_defaults(argument, jdata)
+
+
+def _param_schema() -> Argument:
+    argument = param_json_argument()
+    argument.sub_fields["ipip"].optional = False
+    type_map = argument.sub_fields["type_map"]
+    type_map.extra_check = lambda elements: elements and len(set(elements)) == len(elements)
+    type_map.extra_check_errmsg = "expected every element once"
+    return argument
+
+
+def _with_defaults(argument: Argument, jdata: dict[str, Any]) -> dict[str, Any]:
+    from dpgen.util import normalize
+
+    return normalize(argument, copy.deepcopy(jdata))
+
+
+def require_valid(
+    jdata: dict[str, Any], mdata: dict[str, Any] | None, param_file: str, machine_file: str, with_data: bool = True
+) -> Params:
+    """Check the whole input before a run; see :func:`problems`.
+
+    Returns
+    -------
+    Params
+
+    Raises
+    ------
+    IpipError
+        With one line for every problem found.
+    """
+    found = problems(jdata, mdata, param_file, machine_file, with_data)
+    if found:
+        raise IpipError("\n".join(found))
+    return Params.from_jdata(normalized(jdata, param_file))
+
+
+def problems(
+    jdata: dict[str, Any], mdata: dict[str, Any] | None, param_file: str, machine_file: str, with_data: bool = True
+) -> list[str]:
+    """Every problem of an input, one line each.
+
+    Parameters
+    ----------
+    jdata, mdata : dict
+        param.json and machine.json as they were read; ``mdata`` None skips machine.json.
+    param_file, machine_file : str
+        Their names, for the messages.
+    with_data : bool
+        Whether D_0 and the held-out set must exist already (not so before ``ipip init``).
+    """
+    try:
+        found = []
+        if mdata is not None:
+            with_fp = bool(jdata.get("fp_task_max"))
+            found = [f"{machine_file}: {problem}" for problem in machine.problems(mdata, with_fp)]
+        of_param = _param_problems(jdata, None if found else mdata, with_data)
+        return found + [one_line(f"{param_file}: {problem}") for problem in of_param]
+    except RecursionError:
+        return [f"{param_file} or {machine_file}: nested too deeply"]
+
+
+def _param_problems(jdata: dict[str, Any], mdata: dict[str, Any] | None, with_data: bool) -> Iterator[Any]:
+    """Problems of param.json; what depends on machine.json only if ``mdata`` is given."""
+    if jdata.get("model_devi_engine", "lammps") != "lammps":
+        yield f"model_devi_engine: expected lammps, found {shown(jdata['model_devi_engine'])}"
+        return
+    argument = _param_schema()
+    found = list(schema.problems(argument, jdata))
+    paths = [problem.path for problem in found]
+    found += [problem for problem in schema.unusable(jdata) if not any(problem.path[: len(p)] == p for p in paths)]
+    yield from found
+    jdata, replaced = _mended(argument, jdata, found)
+    if any(True for _ in schema.problems(argument, jdata)):  # of what has no stand-in
+        return
+    for problem in _deeper_problems(_with_defaults(argument, jdata), mdata, with_data):
+        if not any(key in problem for key in replaced):
+            yield problem
+
+
+def _mended(
+    argument: Argument, jdata: dict[str, Any], found: Iterable[schema.Problem]
+) -> tuple[dict[str, Any], set[str]]:
+    """The param.json with defaults, or stand-ins, where there is something wrong; and the keys with stand-ins."""
+    jdata = schema.without(jdata, [problem.path for problem in found])
+    replaced = set()
+    for problem in list(schema.problems(argument, jdata)):
+        names = tuple(map(str, problem.path))
+        for path in (names[:2], names[:1]):
+            if path in STAND_INS:
+                parent = jdata["ipip"] if len(path) > 1 else jdata
+                parent[path[-1]] = copy.deepcopy(STAND_INS[path])
+                replaced.add(path[-1])
+                break
+    return jdata, replaced
+
+
+def _deeper_problems(jdata: dict[str, Any], mdata: dict[str, Any] | None, with_data: bool) -> Iterator[str]:
+    """Problems of a normalised param.json, of files and of keys that do not go together."""
+    params = Params.from_jdata(jdata)
+    yield from training.check(jdata, params)
+    yield from exploration.check(jdata)
+    yield from fp.check(jdata)
+    yield from files.check_elements(jdata)
+    elements: dict[Path, list[str]] = {}
+    yield from files.check_structures(jdata, elements)
+    for key, md in (("teacher_md", params.teacher_md), ("init", params.init)):
+        if md.nsteps < md.interval:
+            yield f"ipip.{key}.nsteps: expected at least interval, {md.interval}, for one frame; found {md.nsteps}"
+    here = mdata is not None and machine.labels_here(mdata)
+    for key, labeler in (("ipip.teacher", params.teacher), ("ipip.reference", params.reference)):
+        if labeler is not None:
+            yield from files.check_labeler(key, labeler, here, elements)
+    yield from fp.check_labeler(params, mdata or {})
+    if with_data:
+        yield from files.check_data(jdata, params)

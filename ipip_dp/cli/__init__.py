@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""The ``ipip`` command. Every job that a run dispatches is one of these, typed by machine."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from ipip_dp.cli import label, models, run
+from ipip_dp.errors import IpipError, disk_full
+
+app = typer.Typer(
+    help="Iterative pretraining for interatomic potentials, in DP-GEN.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for command in (
+    run.check,
+    run.init,
+    label.md,
+    label.label,
+    label.predict,
+    models.evaluate,
+    models.forget,
+    run.status,
+    run.doc,
+):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line; a problem the user can fix becomes one message and status 1."""
+    try:
+        with disk_full():
+            app()
+    except IpipError as error:
+        for line in str(error).splitlines():
+            print(f"ipip: {line}", file=sys.stderr)
+        raise SystemExit(1) from None

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Commands that label frames: the jobs a run dispatches, typed by machine or by hand."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ipip_dp.cli.options import (
+    LabelerOption,
+    ParamOption,
+    TypeMapOption,
+    gate_of,
+    labeler_and_elements,
+    log_progress,
+)
+
+
+def md(
+    start: Annotated[Path, typer.Argument(help="Start structure.")],
+    output: Annotated[Path, typer.Argument(help="Folder for the labelled frames.")],
+    settings: Annotated[
+        Path, typer.Option(help="JSON file with labeler, type_map, temperatures (K), timestep (fs), ...")
+    ],
+) -> None:
+    """Run MD with a labeler, one trajectory per temperature, and keep its labelled frames."""
+    from ipip_dp.config import inputs
+    from ipip_dp.data.gate import Gate
+    from ipip_dp.labelers import make_labeler
+    from ipip_dp.labelers import md as teacher_md
+
+    log_progress()
+    value = inputs.load(settings)
+    inputs.require_schema(teacher_md.settings_argument(), value, str(settings))
+    labeler = functools.cache(lambda: make_labeler(value["labeler"], value["type_map"]))  # one for all temperatures
+    for temperature in value["temperatures"]:
+        teacher_md.md(
+            start,
+            output / f"{temperature:g}K",
+            value["labeler"],
+            type_map=value["type_map"],
+            temperature=temperature,
+            timestep=value["timestep"],
+            nsteps=value["nsteps"],
+            interval=value["interval"],
+            friction=value["friction"],
+            seed=value["seed"],
+            gate=Gate(value["min_distance"], value["max_force"]),
+            fmt=value["format"],
+            labeler=labeler,
+        )
+
+
+def label(
+    source: Annotated[Path, typer.Argument(help="Any file or folder dpdata can read.")],
+    output: Annotated[Path, typer.Argument(help="Folder for the labels (deepmd/npy).")],
+    labeler: LabelerOption,
+    param: ParamOption = None,
+    type_map: TypeMapOption = None,
+    fmt: Annotated[str, typer.Option("--format", help="dpdata format of SOURCE.")] = "auto",
+    min_distance: Annotated[
+        float | None,
+        typer.Option(min=0, show_default="that of ipip.gate", help="Reject frames with closer atoms, in Angstrom."),
+    ] = None,
+    max_force: Annotated[
+        float | None,
+        typer.Option(min=0, show_default="that of ipip.gate", help="Reject frames with larger forces, in eV/Angstrom."),
+    ] = None,
+    min_success: Annotated[
+        float, typer.Option(min=0, max=1, help="Fail if a smaller fraction of the frames gets labels.")
+    ] = 0.5,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+) -> None:
+    """Label frames one by one; failures are listed with their reasons in OUTPUT/failed.json."""
+    from ipip_dp.labelers import batch
+
+    log_progress()
+    config, elements = labeler_and_elements(labeler, param, type_map)
+    gate = gate_of(param, {"min_distance": min_distance, "max_force": max_force})
+    summary = batch.label(
+        [source], output, config, type_map=elements, gate=gate, fmt=fmt, workers=workers, min_success=min_success
+    )
+    print(f"{output}: {summary}")
+
+
+def predict(
+    source: Annotated[Path, typer.Argument(help="Folder of labelled deepmd/npy systems.")],
+    output: Annotated[Path, typer.Argument(help=".npz file for the predictions.")],
+    labeler: LabelerOption,
+    param: ParamOption = None,
+    type_map: TypeMapOption = None,
+) -> None:
+    """Write what every model of a labeler predicts on labelled frames."""
+    from ipip_dp.labelers import predict as prediction
+
+    config, elements = labeler_and_elements(labeler, param, type_map)
+    prediction.predict([source], output, config, elements)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Options that several commands share, and what they stand for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ipip_dp.errors import IpipError
+
+if TYPE_CHECKING:
+    from ipip_dp.data.gate import Gate
+    from ipip_dp.steps.context import Context
+
+ParamFile = Annotated[Path, typer.Argument(help="param.json", show_default=False)]
+MachineFile = Annotated[Path, typer.Argument(help="machine.json", show_default=False)]
+LabelerOption = Annotated[str, typer.Option(help="JSON file of a labeler; with --param, 'teacher' or 'reference'.")]
+ParamOption = Annotated[Path | None, typer.Option(help="param.json to take the labeler, type_map and gate from.")]
+TypeMapOption = Annotated[str | None, typer.Option(help="Elements in order, as in Mo,S,O.")]
+
+
+def run_context(param: Path, machine: Path, with_data: bool) -> Context:
+    """Read and check the input of a run."""
+    from ipip_dp import workdir
+    from ipip_dp.checks import run_input
+    from ipip_dp.config import inputs
+    from ipip_dp.steps.context import Context
+
+    jdata, mdata = inputs.load_input(param, machine)
+    params = run_input.require_valid(jdata, mdata, str(param), str(machine), with_data)
+    return Context(workdir.Iteration(0), params, run_input.normalized(jdata, str(param)), mdata)
+
+
+def labeler_and_elements(labeler: str, param: Path | None, type_map: str | None) -> tuple[dict[str, Any], list[str]]:
+    """The labeler config and the type_map that the options name."""
+    from ipip_dp import labelers
+    from ipip_dp.config import inputs
+
+    if param is None:
+        section = inputs.load(Path(labeler))
+        inputs.require_schema(labelers.labeler_arguments("labeler", ""), section, labeler)
+        return section, elements_of(type_map)
+    jdata = inputs.load(param)
+    section = jdata.get("ipip", {}) if labeler in ("teacher", "reference") else {}
+    if labeler not in section:
+        raise IpipError(f"--labeler {labeler}: expected teacher or reference, one that {param} has in its ipip section")
+    inputs.require_schema(labelers.labeler_arguments(labeler, ""), section[labeler], f"{param}: ipip.{labeler}")
+    return section[labeler], elements_of(type_map or ",".join(jdata.get("type_map", [])))
+
+
+def gate_of(param: Path | None, limits: dict[str, float | None]) -> Gate:
+    """The limits given as options; for the others those of param.json, or ours."""
+    from ipip_dp.config import inputs
+    from ipip_dp.config.params import gate_argument
+    from ipip_dp.data.gate import Gate
+
+    section = inputs.load(param).get("ipip", {}).get("gate", {}) if param is not None else {}
+    inputs.require_schema(gate_argument(), section, f"{param}: ipip.gate")
+    given = {name: value for name, value in limits.items() if value is not None}
+    return Gate(**gate_argument().normalize_value({**section, **given}, trim_pattern="_*"))
+
+
+def elements_of(type_map: str | None) -> list[str]:
+    """The elements of option --type-map."""
+    elements = [element.strip() for element in (type_map or "").split(",")]
+    if not all(elements) or len(set(elements)) < len(elements):
+        raise IpipError(f"--type-map: expected every element once, in order, as in Mo,S,O; found {type_map or 'none'}")
+    return elements
+
+
+def log_progress() -> None:
+    """Show the log of the package."""
+    import logging
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)

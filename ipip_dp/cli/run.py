@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Commands on a run: check its input, make its first data, look at it, explain its keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from ipip_dp.cli.options import MachineFile, ParamFile, run_context
+
+
+def check(param: ParamFile = Path("param.json"), machine: MachineFile = Path("machine.json")) -> None:
+    """Find the problems of an input, or of its changes since the run began, without running anything."""
+    from ipip_dp.config import changes
+
+    changes.require_allowed(run_context(param, machine, with_data=True).jdata, str(param))
+    print(f"{param} and {machine}: no problem found")
+
+
+def init(param: ParamFile = Path("param.json"), machine: MachineFile = Path("machine.json")) -> None:
+    """Make the first training data and the held-out set: teacher MD, diverse frames, reference labels."""
+    from ipip_dp.steps import init_data
+
+    context = run_context(param, machine, with_data=False)
+    counts = init_data.init(context)
+    for name, folder in init_data.targets(context).items():
+        print(f"{folder}: {counts[name]} frames")
+
+
+def status() -> None:
+    """Show how far the run in this folder is, and how the error fell."""
+    from ipip_dp.cli import status as progress
+
+    console = Console()
+    if not console.is_terminal:  # rich would take 80 columns and cut the headings
+        console = Console(width=120)
+    console.print(progress.table())
+    for line in progress.lines():
+        print(line)
+
+
+def doc() -> None:
+    """Print what every key of the ipip section of param.json means (reStructuredText)."""
+    from ipip_dp.config.params import ipip_argument
+
+    print(ipip_argument().gen_doc(make_anchor=False, make_link=False))

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""The ``ipip`` section of param.json.
+
+:class:`Params` says what its keys are, what they mean and what they may be; the schema that DP-GEN, ``ipip check`` and
+the documentation share is made of it (:mod:`ipip_dp.config.keys`). Checks that need more than one key are in
+:mod:`ipip_dp.checks`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dargs import Argument
+
+from ipip_dp import labelers
+from ipip_dp.backends import METHODS
+from ipip_dp.config import keys
+from ipip_dp.config.keys import count, fraction, key, not_negative, positive, positive_int
+from ipip_dp.data.gate import Gate
+
+FORGET_SCOPE = r"fitting_net|(layer_\d+|final_layer)(\s*,\s*(layer_\d+|final_layer))*"
+FORGET_AT = ("pretrain", "finetune", "both")
+TEMPERATURES = "expected a list of temperatures in K, all greater than 0"
+
+
+def _temperatures(value: list[Any]) -> bool:
+    return bool(value) and all(isinstance(t, (int, float)) and not isinstance(t, bool) and t > 0 for t in value)
+
+
+@dataclass(frozen=True)
+class TeacherMD:
+    """Teacher MD from sys_configs that seeds the pool, one trajectory per structure and temperature."""
+
+    temperatures: tuple[float, ...] = key(
+        [300.0, 600.0, 1200.0], "Temperatures in K.", _temperatures, TEMPERATURES, types=list
+    )
+    nsteps: int = positive_int(2000, "Steps of a trajectory.")
+    interval: int = positive_int(10, "Steps between two frames of the pool.")
+    timestep: float = positive(1.0, "Time step in fs.")
+    friction: float = positive(0.01, "Friction of the Langevin thermostat in 1/fs (the IPIP authors' value).")
+
+
+@dataclass(frozen=True)
+class Pretrain:
+    """Training on the pool, with forces only: the energy zero of the teacher is not the reference's."""
+
+    numb_steps: int = positive_int(100000, "Training steps in each iteration.")
+    numb_models: int | None = key(
+        None,
+        "1: pretrain one student and let forgetting make the ensemble from it. null: pretrain every student.",
+        lambda v: v is None or (v == 1 and not isinstance(v, bool)),
+        "expected 1 or null",
+        types=[int, None],
+    )
+    learning_rate: dict[str, Any] | None = key(
+        None,
+        "The learning_rate section of pretraining. null: that of default_training_param, "
+        "which fine-tuning has: it wants a lower rate than pretraining does.",
+        types=[dict, None],
+    )
+    training_param: dict[str, Any] | None = key(
+        None,
+        "A complete DeePMD-kit training input for pretraining, used as it stands but for "
+        "data, seeds and numb_steps. null: default_training_param with learning_rate and a "
+        "force-only loss.",
+        types=[dict, None],
+    )
+
+
+@dataclass(frozen=True)
+class Forget:
+    """Which weights of the fitting net are forgotten, how and when. The energy bias is always
+    refit to the reference data, and optimiser state and learning-rate schedule always
+    start anew.
+    """  # noqa: D205 (all of it is the documentation of the section)
+
+    method: str = key(
+        "shrink_perturb",
+        " ".join(f"{name}: {method.doc}" for name, method in METHODS.items()),
+        lambda v: v in METHODS,
+        f"expected one of {', '.join(METHODS)}",
+    )
+    scope: str = key(
+        "fitting_net",
+        "fitting_net: all of it. Or layers of it, joined by commas: layer_2,final_layer.",
+        lambda v: bool(re.fullmatch(FORGET_SCOPE, v)),
+        "expected fitting_net, or layers joined by commas as in layer_2,final_layer",
+    )
+    at: str = key(
+        "pretrain",
+        "pretrain: at the start of iteration 1, 2, ..., on the previous iteration's "
+        "students. finetune: between pretraining and fine-tuning. both.",
+        lambda v: v in FORGET_AT,
+        f"expected one of {', '.join(FORGET_AT)}",
+    )
+    shrink: float = fraction(0.5, "shrink_perturb: factor on the old weights.")
+    noise: float = not_negative(0.1, "shrink_perturb: factor on the fresh draw.")
+
+    def method_at(self, stage: str) -> str:
+        """The method at the start of stage ``pretrain`` or ``finetune``."""
+        return self.method if self.at in (stage, "both") else "none"
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The pseudo-labelled frames."""
+
+    retention: float = fraction(1.0, "Fraction of the old pool that the next iteration keeps.")
+    keep_iterations: int = count(2, "How many of the latest pools stay on disk; 0 keeps all.")
+
+
+@dataclass(frozen=True)
+class Relabel:
+    """Explored frames that join the pool in one iteration."""
+
+    max_in_domain: int = count(
+        1000, "At most so many frames below the lower trust level, labelled by the students' mean."
+    )
+    max_candidates: int = count(1000, "At most so many frames between the trust levels, labelled by the teacher.")
+
+
+@dataclass(frozen=True)
+class Stop:
+    """The run ends when the ensemble's held-out force RMSE no longer falls."""
+
+    min_improvement: float = fraction(0.01, "Relative improvement over the best iteration so far that counts.")
+    patience: int = positive_int(2, "Iterations in a row without improvement after which the run ends.")
+
+
+@dataclass(frozen=True)
+class Init:
+    """What `ipip init` makes: teacher MD, a diverse subset of its frames, reference labels."""
+
+    train_frames: int = positive_int(60, "Reference-labelled frames for training, over all structures.")
+    held_out_frames: int = positive_int(
+        60, "Reference-labelled frames for the held-out test, from trajectories of their own."
+    )
+    temperatures: tuple[float, ...] = key(
+        None,
+        "Temperatures in K. null: those of teacher_md.",
+        lambda v: v is None or _temperatures(v),
+        TEMPERATURES,
+        types=[list, None],
+    )
+    nsteps: int = positive_int(1000, "Steps of a trajectory.")
+    interval: int = positive_int(10, "Steps between two frames to choose from.")
+
+
+def _held_out() -> Argument:
+    return Argument(
+        "held_out",
+        [list[str], str],
+        extra_check=lambda value: bool(value) and all(value),
+        extra_check_errmsg="expected at least one data folder",
+        doc="Folders of reference-labelled deepmd/npy systems that no student ever trains on. "
+        "Relative to the run folder.",
+    )
+
+
+def _teacher() -> Argument:
+    return labelers.labeler_arguments(
+        "teacher", "The cheap potential that labels the pool. It must know every element of type_map that occurs."
+    )
+
+
+def _reference() -> Argument:
+    return labelers.labeler_arguments(
+        "reference",
+        "The accurate labeler, in the same form as teacher: used by `ipip init`, and by `ipip "
+        "label ... --labeler reference` as the command of fp_style custom. Not needed when "
+        "fp_style is a DFT code and the data exist.",
+        optional=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """Iterative pretraining (arXiv 2507.20118). Without this section `dpgen run` is stock DP-GEN."""
+
+    seed: int = count(1, "Seed of every random draw of the run, also of those DP-GEN makes.")
+    check_interval: float = positive(
+        30,
+        "Seconds between two looks of dpdispatcher at the jobs, in all stages. 1 suits a local run, 30 a queue.",
+    )
+    held_out: tuple[Path, ...] = key(argument=_held_out)
+    teacher: dict[str, Any] = key(argument=_teacher)
+    reference: dict[str, Any] | None = key(argument=_reference)
+    gate: Gate
+    teacher_md: TeacherMD
+    pretrain: Pretrain
+    forget: Forget
+    pool: Pool
+    relabel: Relabel
+    stop: Stop
+    init: Init
+
+    @classmethod
+    def from_jdata(cls, jdata: dict[str, Any]) -> Params:
+        """Read the ``ipip`` section of a param.json that DP-GEN has normalised.
+
+        Parameters
+        ----------
+        jdata : dict
+            The whole param.json.
+        """
+        params: Params = keys.read(cls, jdata["ipip"])
+        held_out = [params.held_out] if isinstance(params.held_out, str) else params.held_out
+        temperatures = params.init.temperatures or params.teacher_md.temperatures
+        return replace(
+            params,
+            held_out=tuple(map(Path, held_out)),
+            init=replace(params.init, temperatures=temperatures),
+        )
+
+
+def gate_argument() -> Argument:
+    """The schema of ``ipip.gate``."""
+    return keys.section_argument("gate", Gate)
+
+
+def ipip_argument(optional: bool = False) -> Argument:
+    """The schema of the ``ipip`` section.
+
+    Parameters
+    ----------
+    optional : bool
+        Whether param.json may leave the section out (stock DP-GEN then).
+    """
+    return Argument("ipip", dict, keys.arguments(Params), optional=optional, doc=Params.__doc__)
+
+
+def param_json_argument() -> Argument:
+    """The schema of the whole param.json: DP-GEN's, and the ``ipip`` section."""
+    from dpgen.generator.arginfo import run_jdata_arginfo
+
+    argument = run_jdata_arginfo()
+    if "ipip" not in argument.sub_fields:  # this package is not installed, as in a bare checkout
+        argument.extend_subfields([ipip_argument(optional=True)])
+    return argument

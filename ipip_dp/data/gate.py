@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Physical sanity checks on frames: pure functions on arrays.
+
+A reference method can converge on garbage (GFN1-xTB returns 1e6 eV/Angstrom for
+two atoms 0.05 Angstrom apart, without an error), so every frame passes a
+:class:`Gate` before and after it is labelled. Each check has a name, which
+starts the reason that is reported for a rejected frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ipip_dp.data.distances import image_distances
+from ipip_dp.text import is_positive
+
+GEOMETRY = ("min-distance", "cell")
+"""How the reasons start that say something about a frame, and nothing about its labels."""
+
+SMALLEST_VOLUME = 1e-3  # Angstrom^3
+POSITIVE = {"check": is_positive, "expected": "expected a number greater than 0"}
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Frames whose geometry or labels are outside these bounds are rejected, and listed with the reason."""
+
+    min_distance: float = field(
+        default=0.5, metadata={"doc": "Smallest distance between two atoms, in Angstrom.", **POSITIVE}
+    )
+    max_force: float = field(default=100.0, metadata={"doc": "Largest force on an atom, in eV/Angstrom.", **POSITIVE})
+
+
+def check_geometry(coords: np.ndarray, cells: np.ndarray | None, gate: Gate) -> list[str | None]:
+    """Check frames before they are labelled: "non-finite", "cell", "min-distance".
+
+    Parameters
+    ----------
+    coords : ndarray, shape (n_frames, n_atoms, 3)
+        Positions, Angstrom.
+    cells : ndarray, shape (n_frames, 3, 3), or None
+        Cell vectors in rows, Angstrom; None without periodic boundaries.
+    gate : Gate
+        The limits.
+
+    Returns
+    -------
+    list of (str or None), length n_frames
+        Why a frame is rejected; None where it passes.
+    """
+    return [_geometry_reason(xyz, None if cells is None else cells[i], gate) for i, xyz in enumerate(coords)]
+
+
+def check_labels(
+    energies: np.ndarray,
+    forces: np.ndarray,
+    virials: np.ndarray | None,
+    gate: Gate,
+) -> list[str | None]:
+    """Check labelled frames: "non-finite" and "max-force".
+
+    Parameters
+    ----------
+    energies : ndarray, shape (n_frames,)
+        Energies, eV.
+    forces : ndarray, shape (n_frames, n_atoms, 3)
+        Forces, eV/Angstrom.
+    virials : ndarray, shape (n_frames, 3, 3), or None
+        Virials, eV.
+    gate : Gate
+        The limits.
+
+    Returns
+    -------
+    list of (str or None), length n_frames
+        Why a frame is rejected; None where it passes.
+    """
+    return [
+        _label_reason(e, f, None if virials is None else virials[i], gate)
+        for i, (e, f) in enumerate(zip(energies, forces, strict=True))
+    ]
+
+
+def shortest_distance(coords: np.ndarray, cell: np.ndarray | None, cutoff: float) -> float:
+    """Return the shortest distance of one frame, if it is below `cutoff`.
+
+    Right for any cell, however small or skewed: an atom meets its own images, too.
+
+    Parameters
+    ----------
+    coords : ndarray, shape (n_atoms, 3)
+        Positions, Angstrom.
+    cell : ndarray, shape (3, 3), or None
+        Cell vectors in rows, Angstrom; None without periodic boundaries.
+    cutoff : float
+        Search radius, Angstrom.
+
+    Returns
+    -------
+    float
+        The shortest distance, Angstrom; inf when none is below `cutoff`.
+    """
+    shortest = min(distances.min(initial=np.inf) for distances in image_distances(coords, cell, cutoff))
+    return float(shortest) if shortest < cutoff else np.inf
+
+
+def have_volume(cells: np.ndarray) -> np.ndarray:
+    """Which of some cells, shape (..., 3, 3), in Angstrom, have a volume; shape (...)."""
+    return np.abs(np.linalg.det(cells)) > SMALLEST_VOLUME
+
+
+def _geometry_reason(coords: np.ndarray, cell: np.ndarray | None, gate: Gate) -> str | None:
+    if not np.isfinite(coords).all():
+        return "non-finite: coordinates hold NaN or infinity"
+    if cell is not None:
+        if not np.isfinite(cell).all():
+            return "non-finite: the cell holds NaN or infinity"
+        if not have_volume(cell):
+            return f"cell: volume {abs(np.linalg.det(cell)):.3g} A^3 of a periodic cell"
+    distance = shortest_distance(coords, cell, gate.min_distance)
+    if distance < gate.min_distance:
+        return f"min-distance: two atoms are {distance:.3f} A apart, the limit is {gate.min_distance:g} A"
+    return None
+
+
+def _label_reason(energy: float, forces: np.ndarray, virial: np.ndarray | None, gate: Gate) -> str | None:
+    for name, value in (("energy", energy), ("forces", forces), ("virial", virial)):
+        if value is not None and not np.isfinite(value).all():
+            return f"non-finite: {name} NaN or infinite"
+    largest = float(np.linalg.norm(forces, axis=-1).max(initial=0.0))
+    if largest > gate.max_force:
+        return f"max-force: {largest:.4g} eV/A on an atom, the limit is {gate.max_force:g} eV/A"
+    return None

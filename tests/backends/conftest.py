@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Real checkpoints: tiny students trained by `dp train` once per session."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from ipip_dp.backends import forget
+from ipip_dp.errors import IpipError
+
+TYPE_MAP = ["Mo", "S", "O"]  # no data set below holds oxygen
+REFERENCE = {"Mo": -100.0, "S": -30.0}  # eV per atom
+CUTOFF = {"rcut": 4.0, "rcut_smth": 2.0, "seed": 1}
+SE_E2_A = {"type": "se_e2_a", "sel": [8, 8, 8], "neuron": [4, 8], "axis_neuron": 2, **CUTOFF}
+SE_E2_R = {"type": "se_e2_r", "sel": [8, 8, 8], "neuron": [4, 8], **CUTOFF}
+DPA1 = {"type": "se_atten", "sel": 16, "neuron": [4, 8], "axis_neuron": 2, "attn": 4, "attn_layer": 1, **CUTOFF}
+HYBRID = {"type": "hybrid", "list": [{**SE_E2_A, "type_one_side": True}, SE_E2_R]}
+WIDE = {"neuron": [32, 32], "resnet_dt": True, "seed": 1}  # wide enough to measure a spread
+FLOAT32 = {"neuron": [6, 6], "resnet_dt": False, "precision": "float32", "seed": 1}
+VARIANTS = {
+    "tf-se_e2_a": (SE_E2_A, WIDE),
+    "pt-se_e2_a": (SE_E2_A, WIDE),
+    "tf-dpa1": (DPA1, FLOAT32),
+    "pt-dpa1": (DPA1, FLOAT32),
+    "tf-hybrid": (HYBRID, {"neuron": [6, 6], "seed": 1}),
+    "tf-se_e2_r": (SE_E2_R, FLOAT32),
+}
+FAST = ("tf-se_e2_a", "pt-se_e2_a")
+every_backend = pytest.mark.parametrize("variant", FAST)
+
+
+def some_variants(backend=""):
+    """Parametrise a test by the variants of one backend, or of all; the test is slow but for the fast ones."""
+    names = [name for name in VARIANTS if name.startswith(backend)]
+    return pytest.mark.parametrize(
+        "variant", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in names]
+    )
+
+
+every_variant = some_variants()
+
+
+def write_system(folder, symbols, type_map=("Mo", "S"), n_frames=6, seed=0, energy=None):
+    """A deepmd/npy system with interleaved atoms, random forces and known energies."""
+    rng = np.random.default_rng(seed)
+    grid = 2.4 * np.array([[x, y, z] for x in range(2) for y in range(2) for z in range(2)])
+    coords = grid[: len(symbols)] + 0.3 * rng.standard_normal((n_frames, len(symbols), 3))
+    if energy is None:
+        energy = sum(REFERENCE[s] for s in symbols)
+    energies = energy + 0.1 * len(symbols) * rng.standard_normal(n_frames)
+    arrays = {
+        "coord": coords.reshape(n_frames, -1),
+        "box": np.tile(8.0 * np.eye(3).ravel(), (n_frames, 1)),
+        "energy": energies,
+        "force": rng.standard_normal((n_frames, 3 * len(symbols))),
+    }
+    (folder / "set.000").mkdir(parents=True)
+    for name, array in arrays.items():
+        np.save(folder / "set.000" / f"{name}.npy", array)
+    (folder / "type.raw").write_text("\n".join(str(type_map.index(s)) for s in symbols))
+    (folder / "type_map.raw").write_text("\n".join(type_map))
+    return folder
+
+
+def write_data(folder, type_map=("Mo", "S")):
+    compositions = (["Mo", "S", "S", "Mo", "S"], ["S", "Mo", "S", "S", "S"], ["Mo", "Mo", "S", "Mo"])
+    for index, symbols in enumerate(compositions):
+        write_system(folder / f"sys.{index}", symbols, type_map, seed=index)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp("reference"))
+
+
+def training_input(variant, data, pref_e):
+    descriptor, fitting_net = VARIANTS[variant]
+    return {
+        "model": {"type_map": TYPE_MAP, "descriptor": descriptor, "fitting_net": fitting_net},
+        "learning_rate": {"type": "exp", "start_lr": 1e-3, "stop_lr": 1e-5, "decay_steps": 5},
+        "loss": {
+            "type": "ener",
+            **{f"{when}_pref_e": pref_e for when in ("start", "limit")},
+            **{f"{when}_pref_f": 100 for when in ("start", "limit")},
+        },
+        "training": {
+            "training_data": {"systems": [str(data)], "batch_size": 6},
+            "numb_steps": 10,
+            "disp_freq": 1,
+            "save_freq": 10,
+            "seed": 1,
+        },
+    }
+
+
+def start_training(folder, variant, data, pref_e=0.0, init_model=None):
+    """Start `dp train` in `folder`; pref_e = 0 is the force-only training of the pool."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "input.json").write_text(json.dumps(training_input(variant, data, pref_e)))
+    command = [sys.executable, "-m", "deepmd", f"--{variant[:2]}", "train", "input.json"]
+    if init_model is not None:
+        command += ["--init-model", str(init_model)]
+    threads = ("OMP_NUM_THREADS", "DP_INTRA_OP_PARALLELISM_THREADS", "DP_INTER_OP_PARALLELISM_THREADS")
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=os.environ | dict.fromkeys(threads, "1"),
+        stdout=(folder / "log").open("w"),
+        stderr=subprocess.STDOUT,
+    )
+
+
+def finish_training(folder, process):
+    """Wait and return the learning curve, a record array with one row per step."""
+    assert process.wait() == 0, (folder / "log").read_text()[-3000:]
+    return np.genfromtxt(folder / "lcurve.out", names=True)
+
+
+@pytest.fixture(scope="session")
+def train(tmp_path_factory, data):
+    """Trained student of a variant, its prefix; two trainings at a time."""
+    done = {}
+
+    def trained(variant):
+        if variant.startswith("pt"):
+            pytest.importorskip("torch")
+            pytest.importorskip("e3nn")  # deepmd.pt imports it
+        if variant not in done:
+            batch = FAST if variant in FAST else (variant,)
+            folders = {name: tmp_path_factory.mktemp(name) for name in batch}
+            running = {name: start_training(folder, name, data) for name, folder in folders.items()}
+            for name, process in running.items():
+                process.wait()
+                done[name] = folders[name]
+        folder = done[variant]
+        assert (folder / "checkpoint").is_file(), (folder / "log").read_text()[-3000:]
+        return folder / "model.ckpt"
+
+    return trained
+
+
+def read_tensors(prefix):
+    """All tensors of a checkpoint by name, read without the code under test."""
+    if Path(f"{prefix}.pt").is_file():
+        import torch
+
+        content = torch.load(f"{prefix}.pt", weights_only=True)
+        state = dict(content["model"])
+        step = state.pop("_extra_state")["train_infos"]["step"]
+        tensors = {name: value.numpy() for name, value in state.items()}
+        return SimpleNamespace(tensors=tensors, step=step, moments=content["optimizer"]["state"])
+    import tensorflow as tf
+
+    reader = tf.train.load_checkpoint(str(prefix))
+    tensors = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    step = int(tensors.pop("global_step"))
+    moments = {name: tensors.pop(name) for name in list(tensors) if "/Adam" in name or name.startswith("beta")}
+    return SimpleNamespace(tensors=tensors, step=step, moments=moments)
+
+
+def is_fitting(name):
+    """Whether a tensor belongs to the fitting net, by DeePMD-kit's naming."""
+    return name.startswith(("layer_", "final_layer")) or "fitting_net.filter_layers" in name
+
+
+def is_bias(name):
+    return name == "fitting_attr/t_bias_atom_e" or name.endswith("atomic_model.out_bias")
+
+
+def predict(prefix, folder):
+    """Energies of a system predicted by a checkpoint, in eV, by DeePMD-kit alone."""
+    from deepmd.infer import DeepPot
+
+    model = f"{prefix}.pt"
+    if not Path(model).is_file():
+        from deepmd.tf.entrypoints.freeze import freeze
+        from deepmd.tf.env import tf
+
+        model = f"{prefix}.frozen.pb"
+        with tf.Graph().as_default():  # the folder, so that its `checkpoint` file is read
+            freeze(checkpoint_folder=str(prefix.parent), output=model)
+    names = (folder / "type_map.raw").read_text().split()
+    types = [TYPE_MAP.index(names[int(t)]) for t in (folder / "type.raw").read_text().split()]
+    frames = {name: np.load(folder / "set.000" / f"{name}.npy") for name in ("coord", "box")}
+    return DeepPot(model).eval(frames["coord"], frames["box"], types)[0].ravel()
+
+
+def changed(before, after):
+    assert before.tensors.keys() == after.tensors.keys()
+    return {
+        name
+        for name, value in before.tensors.items()
+        if value.dtype != after.tensors[name].dtype or value.tobytes() != after.tensors[name].tobytes()
+    }
+
+
+def files(prefix):
+    return {file.name: file.read_bytes() for file in prefix.parent.iterdir()}
+
+
+def check_damaged(variant, file, damage, train, tmp_path):
+    """A checkpoint with a damaged file is refused, by its name."""
+    source = train(variant)
+    for path in source.parent.glob("model.ckpt.*"):
+        shutil.copyfile(path, tmp_path / path.name)
+    content = (tmp_path / file).read_bytes()
+    if damage == "missing":
+        (tmp_path / file).unlink()
+    else:
+        damaged = {"half": content[: len(content) // 2], "empty": b"", "garbage": b"not a checkpoint" * 999}
+        (tmp_path / file).write_bytes(damaged[damage])
+    with pytest.raises(IpipError, match="model.ckpt"):
+        forget(tmp_path / "model.ckpt", tmp_path / "out" / "model.ckpt", method="reinit", seed=1)
+    assert not (tmp_path / "out").exists()

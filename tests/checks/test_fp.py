@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""The settings and files of 02.fp."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.checks.conftest import REMOVED, found
+
+WRONG_VALUES = [
+    ("fp_task_max", -1, "expected an integer of at least 0, found -1"),
+    ("fp_task_min", -1, "expected an integer of at least 0, found -1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "value", "text"), WRONG_VALUES)
+def test_wrong_value(run, key, value, text):
+    assert found(run, {key: value}) == [f"param.json: {key}: {text}"]
+
+
+CONFLICTS = [
+    (
+        "ipip.reference",
+        REMOVED,
+        "ipip.reference: missing; the command of section fp in machine.json runs it. Give the command of your DFT code "
+        "there instead, or add ipip.reference",
+    ),
+    (
+        "ipip.reference.kwargs.param",
+        "structures/mos2_mono27.vasp",
+        "ipip.reference: structures/mos2_mono27.vasp: expected in the run folder itself; "
+        "tasks of 02.fp have no folders",
+    ),
+    (
+        "ipip.reference.kwargs.param",
+        "machine.json",
+        "ipip.reference: machine.json: expected in user_forward_files of section fp in machine.json, too",
+    ),
+    ("ratio_failed", 1.5, "ratio_failed: expected a number between 0 and 1, found 1.5"),
+    ("fp_cluster_vacuum", 0.0, "fp_cluster_vacuum: expected a number greater than 0, found 0.0"),
+    (
+        "fp_params.input_fmt",
+        "vasp/outcar",
+        'fp_params.input_fmt: expected a format of dpdata that writes frames, found "vasp/outcar"',
+    ),
+    (
+        "fp_params.output_fmt",
+        "vasp/poscar",
+        'fp_params.output_fmt: expected a format of dpdata that reads labels, found "vasp/poscar"',
+    ),
+    (
+        "fp_params.input_fn",
+        "in/POSCAR",
+        'fp_params.input_fn: expected the name of a file in the task folder, found "in/POSCAR"',
+    ),
+    ("fp_params.output_fn", "POSCAR", 'fp_params.output_fn: expected a name of its own, found "POSCAR"'),
+    ("fp_params.output_fn", "output", 'fp_params.output_fn: expected a name of its own, found "output"'),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "text"), CONFLICTS)
+def test_conflict(run, key, value, text):
+    assert found(run, {key: value}) == [f"param.json: {text.format(folder=run.folder)}"]
+
+
+def test_what_is_not_used_without_reference_calculations_is_not_checked(run):
+    changes = {"fp_params.output_fn": "output", "fp_params.input_fn": ""}
+    assert len(found(run, changes)) == 2
+    assert found(run, {**changes, "fp_task_max": 0}) == []
+
+
+VASP = {
+    "fp_style": "vasp",
+    "fp_pp_path": "potcars",
+    "fp_pp_files": ["Mo", "S"],
+    "fp_incar": "INCAR",
+    "fp_params": REMOVED,
+}
+BAD_BOX = (
+    "fp_skip_bad_box: expected NAME:LIMIT;... of length_ratio, height_ratio, wrap_ratio, tilt_ratio, min_distance, "
+    'min_dist, as in length_ratio:3, found "length_ratio:5;tilt:1"'
+)
+INCAR = "ENCUT = 400\n  KSPACING=0.2\nkgamma = .TRUE.\n"
+
+
+@pytest.mark.parametrize(
+    ("changes", "incar", "lines"),
+    [
+        ({}, INCAR, []),
+        ({"fp_incar": "INCAR.2"}, INCAR, ['fp_incar: expected a file that exists, found "INCAR.2"']),
+        ({}, INCAR.replace("KSPACING", "# KSPACING"), ["fp_incar: INCAR lacks KSPACING, which DP-GEN needs"]),
+        ({"fp_aniso_kspacing": [0.2, 0.2, 0.3]}, INCAR.replace("KSPACING", "# KSPACING"), []),
+        (
+            {"fp_aniso_kspacing": [0.2, 0.2]},
+            INCAR,
+            ["fp_aniso_kspacing: expected three numbers greater than 0, found [0.2, 0.2]"],
+        ),
+        ({"fp_pp_path": "potcar"}, INCAR, ['fp_pp_path: expected a folder that exists, found "potcar"']),
+        ({"fp_pp_files": ["Mo"]}, INCAR, ['fp_pp_files: expected one for each of type_map ["Mo", "S"], found ["Mo"]']),
+        ({"fp_skip_bad_box": "length_ratio:5;tilt_ratio:2"}, INCAR, []),
+        ({"fp_skip_bad_box": "length_ratio:5;tilt:1"}, INCAR, [BAD_BOX]),
+        ({"fp_pp_files": ["Mo", "Se"]}, INCAR, ["fp_pp_files: there is no file potcars/Se"]),
+    ],
+)
+def test_files_of_vasp(run, changes, incar, lines):
+    Path("potcars").mkdir()
+    for name in ("Mo", "S"):
+        Path("potcars", name).touch()
+    Path("INCAR").write_text(incar)
+    assert found(run, {**VASP, **changes}) == [f"param.json: {line}" for line in lines]
+
+
+def test_frames_cut_into_clusters_are_refused(run):
+    keywords = {"keywords": "force b3lyp/6-31g*", "multiplicity": 1, "nproc": 1}
+    gaussian = {"fp_style": "gaussian", "fp_params": keywords}
+    assert found(run, {**gaussian, "use_clusters": False}) == []
+    line = "param.json: cluster_cutoff: frames cut into clusters cannot be relabelled; remove the key"
+    assert line in found(run, {**gaussian, "use_clusters": True, "cluster_cutoff": 5.0})

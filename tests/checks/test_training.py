@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""The trainings, and what forgetting and the hand-over between them rely on."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.checks.conftest import REMOVED, found
+
+WRONG_VALUES = [
+    ("numb_models", 0, "expected an integer of at least 2, found 0"),
+    ("numb_models", -2, "expected an integer of at least 2, found -2"),
+    ("numb_models", 1, "expected an integer of at least 2, found 1"),
+    ("train_backend", "jax", 'expected tensorflow or pytorch, which can forget; found "jax"'),
+    ("training_finetune_model", ["a.pb"], "an IPIP run starts every training from its own checkpoints; remove the key"),
+    ("default_training_param.model.descriptor", REMOVED,
+     "missing; expected a DeePMD-kit training input with its model"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "value", "text"), WRONG_VALUES)
+def test_wrong_value(run, key, value, text):
+    assert found(run, {key: value}) == [f"param.json: {key}: {text}"]
+
+
+CONFLICTS = [
+    (
+        "default_training_param.model.type_map",
+        ["S", "Mo"],
+        'default_training_param.model.type_map: expected type_map of param.json, ["Mo", "S"], found ["S", "Mo"]',
+    ),
+    (
+        "model_devi_activation_func",
+        [["tanh", "tanh"], ["gelu", "gelu"]],
+        "model_devi_activation_func: it does not reach pretraining, whose students fine-tuning starts from; give "
+        "activation_function in default_training_param, a list of one for each student",
+    ),
+    (
+        "srtab_file_path",
+        "zbl.tab",
+        "srtab_file_path: it does not reach pretraining, whose students fine-tuning starts from; give the table in "
+        "user_forward_files of sections train and ipip_pretrain in machine.json",
+    ),
+    (
+        "ipip.pretrain.numb_models",
+        1,
+        "ipip.pretrain.numb_models: one pretrained student makes an ensemble only if fine-tuning starts with "
+        "forgetting; set ipip.forget.at to finetune or both, with a method other than none",
+    ),
+    (
+        "dp_compress",
+        True,
+        "dp_train_skip_neighbor_stat: dp_compress needs the neighbour statistics; set one of the two to false",
+    ),
+    ("init_data_prefix", REMOVED, 'init_data_prefix: missing; DP-GEN needs it: "." is the run folder'),
+    ("model_format", "pth", 'model_format: expected pb for tensorflow, found "pth"'),
+    ("training_reuse_old_ratio", 1.5, "training_reuse_old_ratio: expected a number between 0 and 1, found 1.5"),
+    (
+        "training_reuse_old_ratio",
+        "auto:0",
+        'training_reuse_old_ratio: expected a number, auto or auto:NUMBER, found "auto:0"',
+    ),
+    ("init_batch_size", [0], 'init_batch_size: expected a list of integers greater than 0 or "auto", found [0]'),
+    ("sys_batch_size", [], "sys_batch_size: expected a size for each of the 1 entries of sys_configs, found 0"),
+    (
+        "default_training_param.training.disp_freq",
+        0,
+        "default_training_param.training.disp_freq: expected an integer greater than 0, found 0",
+    ),
+    (
+        "default_training_param.model.descriptor.sel",
+        [24],
+        'default_training_param.model.descriptor.sel: expected a number for each of ["Mo", "S"], found [24]',
+    ),
+    (
+        "default_training_param.model.descriptor.rcutt",
+        6.0,
+        "default_training_param.model.descriptor.rcutt: unknown key; did you mean rcut?",
+    ),
+    (
+        "ipip.pretrain.learning_rate",
+        {"type": "exp", "start_lr": 0.0},
+        "ipip.pretrain.learning_rate.start_lr: expected a number greater than 0, found 0.0",
+    ),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "text"), CONFLICTS)
+def test_conflict(run, key, value, text):
+    assert found(run, {key: value}) == [f"param.json: {text.format(folder=run.folder)}"]
+
+
+@pytest.mark.parametrize("part", ["descriptor", "fitting_net"])
+def test_pretraining_another_model_cannot_be_fine_tuned(run, part):
+    training = run.param["default_training_param"]
+    training["model"][part]["neuron"] = [4, 4]
+    (line,) = found(run, {"ipip.pretrain.training_param": training})
+    path = f"training_param.model.{part}.neuron: "
+    assert line.startswith(f"param.json: ipip.pretrain.{path}[4, 4] differs from default_{path}")
+
+
+def test_pretraining_may_have_another_loss_and_other_seeds(run):
+    training = run.param["default_training_param"]
+    training["loss"] = {"start_pref_f": 10}
+    training["model"]["descriptor"]["seed"] = training["model"]["fitting_net"]["seed"] = 7
+    assert found(run, {"ipip.pretrain.training_param": training}) == []
+
+
+def test_one_pretrained_student_makes_an_ensemble_of_equal_models_only(run):
+    small, large = run.param["default_training_param"], run.param["default_training_param"]
+    large["model"]["fitting_net"]["neuron"] = [4, 4]
+    one = {"ipip.pretrain.numb_models": 1, "ipip.forget.at": "both", "ipip.forget.method": "reinit"}
+    assert found(run, {**one, "default_training_param": [small, small]}) == []
+    (line,) = found(run, {**one, "default_training_param": [small, large]})
+    assert line.startswith("param.json: default_training_param[0].model.fitting_net.neuron: ")
+
+
+def test_two_learning_rates_of_pretraining_are_one_too_many(run):
+    training = run.param["default_training_param"]
+    rate = {"type": "exp", "start_lr": 0.001}
+    (line,) = found(run, {"ipip.pretrain.training_param": training, "ipip.pretrain.learning_rate": rate})
+    assert line.endswith("learning_rate: ipip.pretrain.training_param has one of its own; remove one of the two")
+
+
+def test_a_training_input_per_student_needs_one_each(run):
+    training = run.param["default_training_param"]
+    (line,) = found(run, {"default_training_param": [training]})
+    assert line == "param.json: default_training_param: expected numb_models = 2 entries, found 1"
+
+
+def test_no_exploration_needs_no_second_student(run):
+    assert found(run, {"numb_models": 1, "model_devi_jobs": []}) == []
+
+
+def test_compression_needs_statistics_only_with_a_backend_that_takes_them(run):
+    pytorch = {"train_backend": "pytorch", "dp_compress": True, "dp_train_skip_neighbor_stat": True}
+    assert found(run, pytorch) == []
+
+
+@pytest.mark.parametrize("changes", [{"training_reuse_old_ratio": "auto:3"}, {"init_batch_size": ["auto"]}], ids=str)
+def test_values_that_dpgen_knows_are_no_problem(run, changes):
+    assert found(run, changes) == []

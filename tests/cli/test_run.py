@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""`ipip check`, `ipip init` and `ipip doc`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import check_mistake
+from tests.conftest import ROOT
+
+# What is typed, and the line that answers.
+WRONG = [
+    (["check", "parm.json"], "parm.json: does not exist (working directory {folder})"),
+    (["check", "broken.json"], "broken.json: not valid JSON at line 1, column 2: Expecting property name enclosed"),
+    (["init", "parm.json"], "parm.json: does not exist"),
+]
+
+
+@pytest.mark.parametrize(("words", "line"), WRONG, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+def test_a_mistake_is_one_line(ipip, words, line):
+    check_mistake(ipip, words, line)
+
+
+def test_check_reports_every_problem_on_a_line_of_its_own(ipip):
+    param, machine = ipip.run.param, ipip.run.machine
+    param["ipip"]["pool"] = {"retention": 2}
+    param["init_data_sys"] = ["nowhere"]
+    del machine["train"]["resources"]["group_size"]
+    ipip.run.param, ipip.run.machine = param, machine
+    typed = ipip("check")
+    assert typed.status == 1
+    assert [line.split(": ")[:3] for line in typed.errors.splitlines()] == [
+        ["ipip", "machine.json", "train.resources.group_size"],
+        ["ipip", "param.json", "ipip.pool.retention"],
+        ["ipip", "param.json", "init_data_sys"],
+    ]
+
+
+def test_check_is_silent_about_a_good_input(ipip):
+    typed = ipip("check")
+    assert (typed.status, typed.output, typed.errors) == (
+        0,
+        "param.json and machine.json: no problem found\n",
+        "",
+    )
+
+
+def test_the_keys_are_documented(ipip):
+    """`ipip doc > docs/ipip.rst` makes that file; dargs gives the types of a key in any order."""
+    said, written = (
+        [sorted(re.findall(r"[^\s,|]+", line)) for line in text.splitlines()]
+        for text in (ipip("doc").output, (ROOT / "docs/ipip.rst").read_text())
+    )
+    assert said == written
+
+
+def test_init_without_a_reference(ipip):
+    param = ipip.run.param
+    del param["ipip"]["reference"]
+    param["fp_task_max"] = 0
+    ipip.run.param = param
+    machine = ipip.run.machine
+    del machine["fp"]
+    ipip.run.machine = machine
+    typed = ipip("init")
+    assert typed.status == 1
+    assert typed.errors == "ipip: ipip.reference is missing; `ipip init` needs a labeler for the reference data\n"
+    assert not Path("init").exists()
+
+
+def test_init_needs_a_frame_of_every_structure(ipip):
+    param = ipip.run.param
+    param["init_data_sys"] = ["new/train"]
+    param["sys_configs"] = [["mos2_*.vasp"], ["mos2_mono27.vasp"]]
+    param["ipip"]["init"]["train_frames"] = 1
+    ipip.run.param = param
+    assert ipip("init").errors == (
+        "ipip: ipip.init.train_frames: expected at least one frame of each of the 2 start structures of sys_configs, "
+        "found 1\n"
+    )
+    assert not Path("init").exists()
+
+
+BAD_RUNS = {
+    "key": ({"pol": {}}, "param.json: ipip.pol: unknown key; did you mean pool?"),
+    "value": ({"stop": {"patience": 0}}, "param.json: ipip.stop.patience: expected an integer greater than 0, found 0"),
+    "data": ({"held_out": "nowhere"}, "param.json: ipip.held_out: data folder nowhere does not exist"),
+}
+
+
+STARTS = [(what, command) for what in BAD_RUNS for command in ("ipip check", "ipip init", "dpgen run")]
+STARTS.remove(("data", "ipip init"))  # it makes the data
+
+
+@pytest.mark.parametrize(("what", "command"), STARTS)
+def test_nothing_starts_on_bad_input(quick, what, command):
+    change, line = BAD_RUNS[what]
+    param = quick.param
+    param["ipip"].update(change)
+    quick.param = param
+    before = sorted(quick.folder.rglob("*"))
+    done = quick(*command.split(), "param.json", "machine.json")
+    assert done.returncode == 1
+    assert f"ipip: {line}" in done.stdout
+    assert "Traceback" not in done.stdout
+    left = {path.name for path in quick.folder.rglob("*")} - {path.name for path in before}
+    assert left <= {"dpgen.log", "dpdispatcher.log"}

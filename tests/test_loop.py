@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""`dpgen run` of the quick example with short trainings: to the end, and as PyTorch."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import dpdata
+import numpy as np
+import pytest
+
+from tests.conftest import DPGEN, Run, short
+
+pytestmark = pytest.mark.slow
+
+ERRORS = {"force_rmse", "force_mae", "force_norm", "energy_rmse_per_atom", "virial_rmse_per_atom", "n_frames"}
+
+
+def metrics(run: Run, iteration: int) -> dict:
+    return json.loads((run.folder / f"iter.{iteration:06d}/00.ipip/evaluate/metrics.json").read_text())
+
+
+def provenance(run: Run, name: str) -> np.ndarray:
+    pool = run.folder / "iter.000001/00.ipip/pool"
+    return np.concatenate([np.load(path).ravel() for path in sorted(pool.glob(f"*/set.*/{name}.npy"))])
+
+
+def test_the_run_ends_where_the_jobs_end(finished):
+    record = (finished.folder / "record.dpgen").read_text().split("\n")[:-1]
+    assert record == [f"0 {task}" for task in range(9)] + ["1 0", "1 1", "1 2"]
+    stop = json.loads((finished.folder / "iter.000001/00.ipip/stop.json").read_text())
+    assert "model_devi_jobs" in stop["reason"]
+    best = min((0, 1), key=lambda iteration: metrics(finished, iteration)["ensemble"]["force_rmse"])
+    assert stop["best_iteration"] == best
+    assert stop["models"] == [f"iter.{best:06d}/00.train/graph.{member:03d}.pb" for member in (0, 1)]
+    assert "model_devi_jobs" in finished("ipip", "status").stdout
+
+
+def test_every_iteration_has_metrics(finished):
+    held_out = dpdata.LabeledSystem(str(finished.folder / "data/held_out/Mo9S18"), fmt="deepmd/npy")
+    for iteration in (0, 1):
+        errors = metrics(finished, iteration)
+        assert len(errors["students"]) == 2
+        systems = errors["systems"]["Mo9S18"]
+        for group in (errors["teacher"], errors["ensemble"], *errors["students"], *systems.values()):
+            assert set(group) == ERRORS
+            assert group["n_frames"] == len(held_out)
+            assert all(np.isfinite(value) for value in group.values())
+    assert metrics(finished, 0)["teacher"] == metrics(finished, 1)["teacher"]
+
+
+def test_the_learning_curve_has_one_row_per_iteration(finished):
+    with (finished.folder / "learning_curve.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["iteration"] for row in rows] == ["0", "1"]
+    assert [float(row["ensemble_force_rmse"]) for row in rows] == [
+        metrics(finished, iteration)["ensemble"]["force_rmse"] for iteration in (0, 1)
+    ]
+    assert sum(int(rows[0][name]) for name in ("in_domain", "candidate", "failed")) == 11
+    assert int(rows[1]["reference_frames"]) == int(rows[0]["reference_frames"]) + 2
+
+
+def test_the_pool_says_where_every_label_comes_from(finished):
+    source, born = provenance(finished, "ipip_label_source"), provenance(finished, "ipip_label_iteration")
+    deviation = provenance(finished, "ipip_model_deviation")
+    summary = json.loads((finished.folder / "iter.000000/00.ipip/relabel/summary.json").read_text())
+    seeded = np.isnan(deviation)
+    assert seeded.sum() == summary["kept"] == 20
+    assert set(source[seeded]) == {0} and set(born) == {0}
+    assert (source[~seeded] == 1).sum() == summary["in_domain"] > 0
+    assert (source[~seeded] == 0).sum() == summary["candidate"] > 0
+    assert deviation[source == 1].max() < 0.1 <= deviation[~seeded & (source == 0)].min()
+
+
+def test_trainings_start_from_forgotten_checkpoints(finished):
+    for iteration in (0, 1):
+        folder = finished.folder / f"iter.{iteration:06d}"
+        for member in ("000", "001"):
+            start = folder / "00.train" / member / "old/model.ckpt.index"
+            assert start.resolve() == folder / "00.ipip/forgotten/finetune" / member / "model.ckpt.index"
+    forgotten = finished.folder / "iter.000001/00.ipip/forgotten/pretrain/000"
+    assert (forgotten / "old/model.ckpt.index").resolve() == (
+        finished.folder / "iter.000000/00.train/000/model.ckpt.index"
+    ).resolve()
+    assert json.loads((forgotten / "forget.json").read_text())["method"] == "shrink_perturb"
+
+
+def test_lammps_loads_the_models(finished):
+    models = [f"iter.000001/00.train/graph.{member:03d}.pb" for member in (0, 1)]
+    (finished.folder / "in.lammps").write_text(
+        "units metal\natom_modify map yes\nread_data iter.000000/01.model_devi/confs/000.0000.lmp\n"
+        f"mass * 1\npair_style deepmd {' '.join(models)} out_file md.out\npair_coeff * *\n"
+        "thermo_style custom pe\nrun 0\n"
+    )
+    done = finished("lmp", "-in", "in.lammps")
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_pytorch_students_without_reference_calculations_on_a_machine_that_copies(tmp_path):
+    run = short(tmp_path / "run")
+    param, machine = run.param, run.machine
+    param.update(train_backend="pytorch", fp_task_max=0)
+    run.param = param
+    for section in machine.values():
+        if isinstance(section, dict):
+            section["machine"] = {
+                "batch_type": "Shell",
+                "context_type": "LocalContext",
+                "local_root": "./",
+                "remote_root": str(tmp_path / "remote"),
+                "remote_profile": {"symlink": False},
+            }
+    del machine["fp"]  # nothing is labelled by the reference
+    run.machine = machine
+    (tmp_path / "remote").mkdir()
+    done = run(*DPGEN)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert (run.folder / "record.dpgen").read_text().splitlines()[-1] == "1 2"
+    errors = [metrics(run, iteration) for iteration in (0, 1)]
+    assert errors[0]["reference_frames"] == errors[1]["reference_frames"]
+    assert errors[0]["pool_frames"] < errors[1]["pool_frames"]
+    assert errors[0]["ensemble"]["force_rmse"] != errors[1]["ensemble"]["force_rmse"]
+    assert not (run.folder / "iter.000001/00.train/000").is_symlink()
+    assert {path.name for path in run.folder.glob("iter.*/00.train/graph.*")} == {"graph.000.pth", "graph.001.pth"}
