@@ -6,7 +6,7 @@ export DP_INTRA_OP_PARALLELISM_THREADS := 1
 export DP_INTER_OP_PARALLELISM_THREADS := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: install demo clean-demo test faults bench bench-mo-s-o
+.PHONY: install demo clean-demo test test-versions faults bench bench-mo-s-o
 
 install: .venv/installed
 
@@ -28,6 +28,11 @@ test: install
 	ruff format --check ipip_dp tests
 	mypy
 	pytest -n 2 --dist loadfile
+
+# Fast tests on the oldest Python with the lowest versions we allow, and on the newest Python with the newest.
+test-versions: install
+	tests/versions.sh 3.10 lowest-direct
+	tests/versions.sh 3.13 highest
 
 # All of tests/faults, also what takes hours; make test runs a sample.
 faults: install
