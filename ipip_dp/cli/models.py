@@ -50,7 +50,7 @@ def evaluate(
 def forget(
     checkpoint: Annotated[Path, typer.Argument(help="model.ckpt (TensorFlow) or model.ckpt.pt (PyTorch).")],
     output: Annotated[Path, typer.Argument(help="The checkpoint to write.")],
-    method: Annotated[str, typer.Option(help="shrink_perturb, reinit or none.")] = "shrink_perturb",
+    method: Annotated[str, typer.Option(help="How; `ipip doc` says what forget.method may be.")] = "shrink_perturb",
     scope: Annotated[
         str, typer.Option(help="fitting_net, or layers joined by commas: layer_2,final_layer.")
     ] = "fitting_net",

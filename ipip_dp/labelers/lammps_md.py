@@ -56,8 +56,8 @@ def run(
         if stopped is None:  # count without the start of LAMMPS
             log = (folder / "log.lammps").read_text()
             seconds = float(re.findall(r"^Loop time of (\S+)", log, re.MULTILINE)[-1])
-        frames = _read(folder / "frames.txt", n_atoms)
-        thermo = _read(folder / "thermo.txt", 1)[: len(frames), 0]
+        frames = _read(folder / "frames.txt", n_atoms, 6)
+        thermo = _read(folder / "thermo.txt", 1, 7)[: len(frames), 0]
     frames = frames[: len(thermo)]
     steps = settings.interval * max(len(frames) - 1, 1)
 
@@ -101,11 +101,10 @@ def _current_step(log: Path) -> int:
     return int(numbers[-1]) if numbers else 0
 
 
-def _read(path: Path, rows: int) -> np.ndarray:
-    """Read the complete blocks of ``rows`` lines of a table, without its first column: step or id of an atom."""
+def _read(path: Path, rows: int, columns: int) -> np.ndarray:
+    """Read the complete blocks of ``rows`` lines of a table, but for its first column: step, or id of an atom."""
     text = path.read_text() if path.is_file() else ""
     lines = [line.split() for line in text.split("\n")[:-1] if not line.startswith("#")]
     complete = len(lines) // rows * rows
-    if not complete:
-        return np.zeros((0, rows, 7))
-    return np.array(lines[:complete], dtype=float)[:, 1:].reshape(complete // rows, rows, -1)
+    table = np.array([line[1:] for line in lines[:complete]], dtype=float)
+    return table.reshape(-1, rows, columns)

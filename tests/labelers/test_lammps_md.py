@@ -27,3 +27,10 @@ def test_strong_friction_keeps_the_temperature_up():
 def test_lammps_that_dies_keeps_the_frames_before():
     summary = drive(SW, temperature=300.0, timestep=1000.0, nsteps=2000, interval=1, gate=Gate(1e-6, 1e30))
     assert summary.failures and "MD stopped" in summary.failures[-1].reason
+
+
+def test_lammps_that_dies_before_the_first_frame_gives_none():
+    summary = drive(SW, temperature=300.0, timestep=1000.0, nsteps=2000, interval=2000, gate=Gate(1e-6, 1e30))
+    assert summary.labelled == 0
+    (failure,) = summary.failures
+    assert failure.reason.startswith("MD stopped: LAMMPS exited with status")
