@@ -101,7 +101,8 @@ def make_fp(stage: Stage, context: Context) -> None:
     def usable(read: Callable[..., np.ndarray], task: str, *arguments: Any, **options: Any) -> np.ndarray:
         return explore.mark_unusable(Path(task), read(task, *arguments, **options))
 
-    stage({**context.jdata, "detailed_report_make_fp": True}, _read_model_devi_file=usable)
+    with explore.one_file_per_frame(context) as jdata:
+        stage({**jdata, "detailed_report_make_fp": True}, _read_model_devi_file=usable)
     relabel.choose_frames(context)
     relabel.step(context)
     curve.write()

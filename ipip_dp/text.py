@@ -7,6 +7,7 @@ import json
 import math
 import re
 import shlex
+import traceback
 from typing import Any
 
 SHOWN = 60  # characters of a wrong value in a message
@@ -24,6 +25,15 @@ def one_line(text: str) -> str:
     """A text on one line that every terminal and log can show."""
     text = " ".join(text.split())
     return UNWRITABLE.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
+
+
+def reason(error: BaseException) -> str:
+    """What an exception says on one line, or, if it has no text, the line of code that raised it."""
+    name, text = type(error).__name__, one_line(str(error))
+    if text:
+        return f"{name}: {text}"
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{name} of: {one_line(frames[-1].line or frames[-1].name)}" if frames else name
 
 
 def is_positive(value: Any) -> bool:

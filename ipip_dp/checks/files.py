@@ -15,7 +15,7 @@ from ipip_dp.data.gate import have_volume
 from ipip_dp.errors import IpipError
 from ipip_dp.labelers import kind_of, labeler_files
 from ipip_dp.steps.seed_pool import start_structures
-from ipip_dp.text import is_positive, shown
+from ipip_dp.text import is_positive, reason, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +70,7 @@ def check_structures(jdata: dict[str, Any], elements: dict[Path, list[str]]) -> 
             usable = len(system) == 1 and np.isfinite(system["coords"]).all() and solid
             elements[path] = system["atom_names"]
         except Exception as error:  # whatever dpdata's parsers raise on a broken file
-            yield f"sys_configs: {path} cannot be read as {fmt} ({type(error).__name__}: {error})"
+            yield f"sys_configs: {path} cannot be read as {fmt} ({reason(error)})"
             continue
         if not usable:
             yield f"sys_configs: {path}: expected one structure with finite coordinates, in a cell that has a volume"

@@ -50,6 +50,7 @@ def md(
             seed=value["seed"],
             gate=Gate(value["min_distance"], value["max_force"]),
             fmt=value["format"],
+            nopbc=value.get("nopbc", False),
             labeler=labeler,
         )
 

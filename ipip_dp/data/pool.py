@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""The pseudo-labelled pool: ``POOL/<formula>/{type.raw,type_map.raw,set.NNNNNN/*.npy}``.
+"""The pseudo-labelled pool: ``POOL/<formula>[.open]/{type.raw,type_map.raw,set.NNNNNN/*.npy}``.
 
 A pool is plain deepmd/npy that ``dp train`` reads as it is, with the provenance arrays of
 :mod:`ipip_dp.data.provenance` in every set. Nothing here holds more than one block of frames in
@@ -93,21 +93,18 @@ def append(pool: Path, system: dpdata.LabeledSystem, set_size: int = SET_SIZE) -
     Raises
     ------
     IpipError
-        If the type_map or the periodicity differs from the pool's, or data are missing.
+        If the type_map differs from the pool's, or data are missing.
     """
     if not system.get_nframes():
         return
     missing = sorted(set(systems.LABELLED) - system.data.keys())
     if missing:
         raise IpipError(f"{pool}: cannot add {system.formula}: it has no {', '.join(missing)}")
-    target = pool / system.short_name
+    target = pool / _name(system.short_name, system.nopbc)
     # one is enough, the others have been compared to it
     elements.require_same_elements(
         [path.parent for path in islice(pool.glob("*/type_map.raw"), 1)], system.get_atom_names()
     )
-    if target.exists() and systems.is_open(target) != system.nopbc:
-        raise _mixed_periodicity(target)
-
     pool.mkdir(parents=True, exist_ok=True)
     scratch = _scratch(pool)
     systems.write(sorted_by_type(system), scratch, set_size, _PRECISION)
@@ -178,9 +175,6 @@ def grow(
         retained = np.sort(rng.choice(n_old, size=round(retention * n_old), replace=False))
         chosen = np.concatenate([retained, np.arange(n_old, n_old + n_new)])
         sources = old_frames[formula] + new_frames[formula]
-        periodic = {systems.is_open(source.folder.parent) for source in sources}
-        if len(periodic) > 1:
-            raise _mixed_periodicity(sources[0].folder.parent)
         for system in shuffled(sources, chosen, rng, systems.LABELLED, _PRECISION, set_size, target.parent):
             append(scratch, system, set_size)
         kept += len(retained)
@@ -263,15 +257,15 @@ def _sources_by_formula(folders: Iterable[Path]) -> defaultdict[str, list[Source
         for system in systems.below(folder):
             empty = dpdata.System()
             empty.data.update(elements.read_types(system))
-            found[empty.short_name] += [Source(*block) for block in systems.blocks(system)]
+            found[_name(empty.short_name, systems.is_open(system))] += [
+                Source(*block) for block in systems.blocks(system)
+            ]
     return found
 
 
-def _mixed_periodicity(system: Path) -> IpipError:
-    return IpipError(
-        f"{system}: holds {'non-periodic' if systems.is_open(system) else 'periodic'} frames, and other frames of the "
-        "same formula differ in that; DeePMD-kit cannot mix both in one system"
-    )
+def _name(formula: str, is_open: bool) -> str:
+    """The folder of frames in a pool; DeePMD-kit cannot mix open and periodic ones in one system."""
+    return f"{formula}.open" if is_open else formula
 
 
 def _scratch(target: Path) -> Path:

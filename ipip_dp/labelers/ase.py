@@ -16,6 +16,7 @@ from dpdata.driver import Driver
 
 from ipip_dp.labelers.base import Labeler, LabelerError, files_among
 from ipip_dp.labelers.frames import periodic_cells, symbols
+from ipip_dp.text import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,7 +97,9 @@ class AseLabeler(Labeler):
         try:
             self.calculator = cls(**(kwargs or {}))
         except Exception as error:
-            raise LabelerError(f"calculator {calculator!r} cannot be made from kwargs {kwargs}: {error!r}") from error
+            raise LabelerError(
+                f"calculator {calculator!r} cannot be made from kwargs {kwargs}: {reason(error)}"
+            ) from error
 
     @property
     def ase_calculator(self) -> Calculator:
@@ -207,7 +210,7 @@ def _import_class(path: str) -> Any:
     try:
         found = getattr(importlib.import_module(module_name), class_name)
     except Exception as error:  # whatever a module raises when it is imported
-        raise LabelerError(f"calculator {path!r} cannot be imported: {error}") from error
+        raise LabelerError(f"calculator {path!r} cannot be imported: {reason(error)}") from error
     # Anything else, such as os:system, would be called with the kwargs all the same.
     if not (isinstance(found, type) and all(hasattr(found, name) for name in METHODS)):
         raise LabelerError(f"calculator {path!r} is no ASE calculator: expected a class with {' and '.join(METHODS)}")

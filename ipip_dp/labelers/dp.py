@@ -12,6 +12,7 @@ from dpdata.driver import Driver
 
 from ipip_dp.labelers.base import Ensemble, LabelerError, files_among
 from ipip_dp.labelers.frames import element_indices, periodic_cells
+from ipip_dp.text import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -129,4 +130,4 @@ def _load(model: str) -> DeepPot:
     try:
         return DeepPot(model)
     except Exception as error:
-        raise LabelerError(f"model {model!r} cannot be loaded by DeePMD-kit: {error!r}") from error
+        raise LabelerError(f"model {model!r} cannot be loaded by DeePMD-kit: {reason(error)}") from error

@@ -13,6 +13,7 @@ from ipip_dp.labelers.ase import labels_of, to_atoms
 from ipip_dp.labelers.base import DrivesMD, LabelerError, MDSettings, Trajectory
 from ipip_dp.labelers.frames import periodic_cells
 from ipip_dp.labelers.progress import Progress
+from ipip_dp.text import reason
 
 if TYPE_CHECKING:
     import dpdata
@@ -86,7 +87,7 @@ def run_in_ase(
         except LabelerError:
             raise
         except Exception as error:  # whatever a calculator raises: keep what there is
-            stopped = f"MD stopped: {type(error).__name__}: {error}"
+            stopped = f"MD stopped: {reason(error)}"
             break
         stopped = stop_reason(atoms.get_positions(), labels["forces"], data, gate)
         if stopped:

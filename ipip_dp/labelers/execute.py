@@ -19,6 +19,7 @@ from ipip_dp.errors import IpipError
 from ipip_dp.labelers.base import LabelerError
 from ipip_dp.labelers.frames import unknown_elements
 from ipip_dp.labelers.registry import make_labeler
+from ipip_dp.text import reason
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -139,7 +140,7 @@ def _label_or_halve(labeler: Labeler, system: dpdata.System, frames: np.ndarray,
         raise
     except Exception as error:  # whatever a calculator raises: this frame is lost, not the job
         if len(frames) == 1:
-            outcome.reasons[int(frames[0])] = f"{type(error).__name__}: {error}"
+            outcome.reasons[int(frames[0])] = reason(error)
             return
         for half in np.array_split(np.arange(len(frames)), 2):
             _label_or_halve(labeler, system[half], frames[half], outcome)

@@ -46,6 +46,7 @@ def settings_argument() -> Argument:
             labeler_arguments("labeler", "What drives the trajectories and labels their frames."),
             Argument("type_map", list[str]),
             Argument("format", str),
+            Argument("nopbc", bool, optional=True, default=False, doc="Drop the periodic boundaries of the start."),
             Argument("temperatures", list[float]),
             Argument("seed", int),
             *(positive(name, int) for name in ("nsteps", "interval")),
@@ -68,6 +69,7 @@ def md(
     seed: int,
     gate: Gate,
     fmt: str = "auto",
+    nopbc: bool = False,
     labeler: Callable[[], Labeler] | None = None,
 ) -> LabelSummary:
     """Run MD from a structure and keep its labelled frames: the work behind ``ipip md``.
@@ -91,6 +93,8 @@ def md(
         Limits for frames and labels.
     fmt : str
         dpdata format of `start`; "auto" goes by its name.
+    nopbc : bool
+        Whether to drop the periodic boundaries that `start` has.
     labeler : callable, optional
         Gives the labeler of ``config`` when it is needed, for callers that run several MDs with one.
 
@@ -113,6 +117,7 @@ def md(
     if n_structures != 1:
         raise IpipError(f"{start} holds {n_structures} structures; MD starts from exactly one")
     system = groups[0].system
+    system.data["nopbc"] = system.nopbc or nopbc
 
     report = output / "md.json"
     run = {"start": str(start), **asdict(settings)}

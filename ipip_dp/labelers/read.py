@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ipip_dp.data import systems
+from ipip_dp.data import dumps, systems
 from ipip_dp.data.frames import frame_arrays, joined
 from ipip_dp.errors import IpipError
+from ipip_dp.text import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -86,22 +87,31 @@ def _read(path: Path, fmt: str, type_map: list[str]) -> Iterator[tuple[str, int,
     fmt = _guess_format(path) if fmt == "auto" else fmt
     for source in systems.find([path]) if path.is_dir() and fmt == "deepmd/npy" else [path]:
         try:
+            number = None
             for number, system in _read_one(source, fmt, type_map):
                 if not system.get_natoms():  # what some of dpdata's parsers make of any file
                     raise ValueError("no atoms")
                 system.apply_type_map(type_map)
                 yield str(source), number, system
+            if number is None:
+                raise ValueError("no frames")
         except Exception as error:
-            raise IpipError(f"{source} cannot be read as {fmt} with type_map {' '.join(type_map)}: {error}") from error
+            raise IpipError(
+                f"{source} cannot be read as {fmt} with type_map {' '.join(type_map)}: {reason(error)}"
+            ) from error
 
 
 def _read_one(source: Path, fmt: str, type_map: list[str]) -> Iterator[tuple[int, dpdata.System]]:
     import dpdata
 
-    if fmt in READ_BY_ASE:
+    if fmt == "lammps/dump":
+        for number, (_, text) in enumerate(dumps.read_texts(source)):
+            yield number, dumps.parse(text, type_map)
+    elif fmt in READ_BY_ASE:
         from ase.io import iread
 
         for number, atoms in enumerate(iread(source, format=READ_BY_ASE[fmt], index=":")):
+            dumps.is_periodic(atoms.pbc)
             yield number, dpdata.System(atoms, fmt="ase/structure")
     elif fmt == "deepmd/npy":
         yield 0, systems.read_unlabelled(source, type_map)

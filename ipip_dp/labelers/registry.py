@@ -23,6 +23,7 @@ from ipip_dp.labelers.ase import AseLabeler
 from ipip_dp.labelers.base import Labeler
 from ipip_dp.labelers.dp import DPLabeler
 from ipip_dp.labelers.lammps import LammpsLabeler
+from ipip_dp.text import reason
 
 if TYPE_CHECKING:
     from dargs import Argument
@@ -47,7 +48,7 @@ def kinds() -> dict[str, type[Labeler]]:
             if entry.name in found:
                 raise ValueError("there is a labeler of this type already")
         except Exception as error:  # whatever somebody's module raises; other labelers still work
-            logger.warning("labeler type %s (%s) cannot be used: %s", entry.name, entry.value, error)
+            logger.warning("labeler type %s (%s) cannot be used: %s", entry.name, entry.value, reason(error))
         else:
             found[entry.name] = kind
     return found

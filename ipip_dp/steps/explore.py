@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import re
 import shlex
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ipip_dp import workdir
+from ipip_dp.data import dumps
 from ipip_dp.errors import IpipError
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ BLOW_UPS = (
 NOTE = "ipip: the MD blew up"  # in model_devi.log
 
 FAILED = 1e10  # eV/Angstrom, a deviation above any trust level
+MERGED = "all.lammpstrj"
 
 
 def tolerant(context: Context) -> dict[str, Any]:
@@ -76,42 +79,35 @@ def rows(task: Path) -> set[int]:
         return set()
 
 
-def frames(task: Path) -> set[int]:
-    """The MD steps of all complete frames: those with as many atoms as the start structure."""
-    n_atoms = int(re.findall(r"^\s*(\d+)\s+atoms", (task / "conf.lmp").read_text(), re.MULTILINE)[0])
-    complete = set()
-    for path in [*(task / "traj").glob("*.lammpstrj"), *task.glob("all.lammpstrj")]:
-        for step, text in read_dump(path):
-            _, _, atoms = text.partition("ITEM: ATOMS")
-            if atoms.endswith("\n") and atoms.count("\n") == n_atoms + 1:
-                complete.add(step)
-    return complete
+def frames(task: Path) -> dict[int, str]:
+    """The texts of all whole frames by MD step, the last of each."""
+    files = [*task.glob(MERGED), *(task / "traj").glob("*.lammpstrj")]
+    return {step: text for path in files for step, text in dumps.read_texts(path) if dumps.is_whole(text)}
 
 
-def read_dump(path: Path) -> Iterator[tuple[int, str]]:
-    """The MD step and text of every frame of a LAMMPS dump; -1 if a kill cut the step off.
+def damage(task: Path) -> str | None:
+    """What is missing of that which LAMMPS wrote, if anything is.
 
-    An MD that was killed and went on repeats some steps.
+    Every row of ``model_devi.out`` needs a frame, except that an MD that blew up may lack the last ones. Frames
+    without a row, as a minimisation dumps them, do no harm.
     """
-    for text in path.read_text(errors="replace").split("ITEM: TIMESTEP\n")[1:]:
-        step = re.match(r"\d+\n", text)
-        yield int(step[0]) if step else -1, text
-
-
-def is_damaged(task: Path) -> bool:
-    """Whether rows or frames are missing that LAMMPS wrote; an MD that blew up may lack the last frames."""
-    deviations, dumped = rows(task), frames(task)
-    return not deviations or bool(dumped - deviations) or (deviations != dumped and not blew_up(task))
+    deviations = rows(task)
+    if not deviations:
+        return "model_devi.out is missing, truncated or holds no row"
+    missing = sorted(deviations - frames(task).keys())
+    if not missing or blew_up(task):
+        return None
+    return f"{len(missing)} of {len(deviations)} rows of model_devi.out, the first of step {missing[0]}, have no frame"
 
 
 def discard_damaged(context: Context) -> list[Path]:
     """Remove what damaged tasks left, so that they run again; returns these tasks."""
     from dpgen import dlog
 
-    damaged = [task for task in tasks(context) if is_damaged(task)]
+    damaged = [task for task in tasks(context) if damage(task)]
     for task in damaged:
         restarts = [path.name for path in task.glob("dpgen.restart.*")]
-        workdir.redo(task, "model_devi.out", "model_devi.log", "log.lammps", "all.lammpstrj", "traj", *restarts)
+        workdir.redo(task, "model_devi.out", "model_devi.log", "log.lammps", MERGED, "traj", *restarts)
         (task / "traj").mkdir()
     if damaged:
         names = ", ".join(map(str, damaged))
@@ -128,14 +124,38 @@ def require_whole(context: Context, again: list[Path]) -> None:
         If one is damaged still.
     """
     for task in again:
-        if is_damaged(task):
+        if problem := damage(task):
             raise IpipError(
-                f"{task}: model_devi.out and the frames do not match, even after the MD ran again; is the disk full?"
+                f"{task}: {problem}, and the MD has run twice with the same result. Is the disk full? Does the "
+                "template dump, with dump dpgen_dump, every frame that pair_style deepmd writes a row for (out_freq)?"
             )
 
 
+@contextmanager
+def one_file_per_frame(context: Context) -> Iterator[dict[str, Any]]:
+    """param.json for DP-GEN's sorting of frames, with trajectories that are not merged.
+
+    Of a merged one, DP-GEN reads every frame with the atoms of the first, and finds it by its number. So merged ones
+    are split for as long as DP-GEN reads them; the files of chosen candidates, which tasks of 02.fp link, stay.
+    """
+    if not context.jdata.get("model_devi_merge_traj"):
+        yield context.jdata
+        return
+    written = []
+    for task in tasks(context):
+        (task / "traj").mkdir(exist_ok=True)
+        for step, text in frames(task).items():
+            written.append(task / "traj" / f"{step}.lammpstrj")
+            workdir.write_text(written[-1], text)
+    yield {**context.jdata, "model_devi_merge_traj": False}
+    linked = {path.resolve() for path in context.iteration.fp.glob("task.*/conf.dump")}
+    for path in written:
+        if path.resolve() not in linked:
+            path.unlink()
+
+
 def mark_unusable(task: Path, table: np.ndarray) -> np.ndarray:
-    """Let rows with a deviation of NaN, or without a complete frame, count as failed.
+    """Let rows with a deviation of NaN, without a whole frame, or whose frame has lost atoms, count as failed.
 
     Parameters
     ----------
@@ -150,5 +170,12 @@ def mark_unusable(task: Path, table: np.ndarray) -> np.ndarray:
     """
     table = np.nan_to_num(np.atleast_2d(table), nan=FAILED, posinf=FAILED)
     if blew_up(task):
-        table[~np.isin(table[:, 0], list(frames(task))), 1:] = FAILED
+        usable = [step for step, text in frames(task).items() if dumps.n_atoms(text) >= _n_atoms(task)]
+        table[~np.isin(table[:, 0], usable), 1:] = FAILED
     return table
+
+
+def _n_atoms(task: Path) -> int:
+    """How many atoms there were before LAMMPS lost some, as it says; 0 if it lost none."""
+    lost = re.search(rf"{NOTE}.*Lost atoms: original (\d+)", (task / "model_devi.log").read_text(errors="replace"))
+    return int(lost[1]) if lost else 0

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ipip_dp import workdir
-from ipip_dp.data import pool, provenance, systems
+from ipip_dp.data import dumps, pool, provenance, systems
 from ipip_dp.data.frames import joined
 from ipip_dp.data.gate import GEOMETRY
 from ipip_dp.data.provenance import LabelSource
@@ -110,17 +110,12 @@ def _read(
     context: Context, task: str, steps: Sequence[int], deviations: np.ndarray
 ) -> Iterator[tuple[dpdata.System, np.ndarray]]:
     """Frames of one trajectory, and their deviations."""
-    import dpdata
-
-    if context.jdata.get("model_devi_merge_traj"):
-        merged = Path(task) / "all.lammpstrj"
-        number = {step: number for number, (step, _) in enumerate(explore.read_dump(merged))}  # the last of each step
-        numbers = [number[step] for step in steps]
-        yield dpdata.System(str(merged), fmt="lammps/dump", type_map=context.type_map, f_idx=numbers), deviations
-        return
+    texts = explore.frames(Path(task))
     for step, deviation in zip(steps, deviations, strict=True):  # one by one, for atoms may change
-        path = f"{task}/traj/{step}.lammpstrj"
-        yield dpdata.System(path, fmt="lammps/dump", type_map=context.type_map), deviation[None]
+        try:
+            yield dumps.parse(texts[step], context.type_map), deviation[None]
+        except ValueError as error:
+            raise IpipError(f"{task}: MD step {step}: {error}") from None
 
 
 def choose_frames(context: Context) -> None:

@@ -71,6 +71,8 @@ def prepare_md(
             "min_distance": params.gate.min_distance,
             "max_force": params.gate.max_force,
         }
+        if context.jdata.get("model_devi_nopbc"):  # as in the MD of exploration
+            settings["nopbc"] = True
         workdir.write_task(folder / "md.json", settings, "labels")
         tasks.append(task)
     return tasks

@@ -44,19 +44,27 @@ def test_append_rejects_other_type_map(tmp_path: Path, type_map: list[str]) -> N
     assert energies(target) == list(range(10))
 
 
-def test_append_rejects_missing_labels_and_mixed_periodicity(tmp_path: Path) -> None:
-    system = make_system()
-    cluster = make_system()
+def test_open_and_periodic_frames_of_a_formula_stay_apart(tmp_path: Path) -> None:
+    system, cluster = make_system(), make_system()
     cluster.nopbc = True
     target = make_pool(tmp_path / "pool", system)
-    with pytest.raises(IpipError, match="non-periodic"):
-        pool.append(make_pool(tmp_path / "clusters", cluster), system)
-    with pytest.raises(IpipError, match="periodic"):
-        pool.append(target, cluster)
-    with pytest.raises(IpipError, match="periodic"):
-        pool.grow(target, [tmp_path / "clusters"], tmp_path / "next", retention=1, seed=0)
-    pool.grow(None, [tmp_path / "clusters"], tmp_path / "next", retention=1, seed=0)
-    assert all(system.nopbc for system in frames(tmp_path / "next"))
+    pool.append(target, cluster)
+    make_pool(tmp_path / "clusters", cluster)
+    for number, new in enumerate([[], [tmp_path / "clusters"]]):
+        target = (pool.grow(target, new, tmp_path / f"next{number}", retention=1, seed=0), tmp_path / f"next{number}")[
+            1
+        ]
+    formula = system.short_name
+    assert pool.summary(target).formulas == {formula: len(system), f"{formula}.open": 2 * len(cluster)}
+    assert {path.name: systems.is_open(path) for path in systems.below(target)} == {
+        formula: False,
+        f"{formula}.open": True,
+    }
+
+
+def test_append_rejects_missing_labels(tmp_path: Path) -> None:
+    system = make_system()
+    target = make_pool(tmp_path / "pool", system)
     del system.data["energies"], system.data["forces"]
     with pytest.raises(IpipError, match="energies, forces"):
         pool.append(target, system)

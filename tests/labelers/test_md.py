@@ -10,6 +10,7 @@ import dpdata
 import numpy as np
 import pytest
 
+from ipip_dp.data import systems
 from ipip_dp.data.gate import Gate
 from ipip_dp.errors import IpipError
 from ipip_dp.labelers import make_labeler
@@ -32,6 +33,13 @@ def test_frames_move_thermally_and_carry_the_labelers_labels(config):
     np.testing.assert_allclose(again["forces"], labeled["forces"], atol=1e-6 if config is SW else 2e-4)
     report = json.loads(Path("labels/md.json").read_text())
     assert 0 < report["seconds_per_step"] < 5 and report["stopped"] is None
+
+
+@pytest.mark.parametrize("config", [SW, XTB], ids=["lammps", "ase"])
+def test_boundaries_can_be_dropped(config):
+    drive(config, nsteps=4, interval=2, nopbc=True)
+    (system,) = systems.find([Path("labels")])
+    assert systems.is_open(system) and not list(system.glob("set.*/virial.npy"))
 
 
 @pytest.mark.parametrize("config", [SW, XTB], ids=["lammps", "ase"])

@@ -33,6 +33,41 @@ def test_lammps_dump():
     assert [TYPE_MAP[t] for t in group.system["atom_types"]] == ["Mo", "S", "S"]
 
 
+DUMP = (
+    "ITEM: TIMESTEP\n{}\nITEM: NUMBER OF ATOMS\n3\nITEM: BOX BOUNDS {edges}\n0 4\n0 4\n0 5\nITEM: ATOMS id type x y z\n"
+    "1 {types[0]} 2 2 2.5\n2 {types[1]} 0.8 -0.5 1.3\n3 2 3.2 3.2 3.7\n"
+)
+
+
+def test_every_frame_of_a_dump_has_its_own_atoms_and_boundaries():
+    frames = [("pp pp pp", "12"), ("pp pp pp", "21"), ("ff ff ff", "12")]
+    Path("a.lammpstrj").write_text("".join(DUMP.format(i, edges=e, types=t) for i, (e, t) in enumerate(frames)))
+    groups = read_frames([Path("a.lammpstrj")], TYPE_MAP)
+    found = [(group.system["atom_types"].tolist(), group.system.nopbc, group.sources) for group in groups]
+    assert found == [
+        ([0, 1, 1], False, (("a.lammpstrj", 0),)),
+        ([1, 0, 1], False, (("a.lammpstrj", 1),)),
+        ([0, 1, 1], True, (("a.lammpstrj", 2),)),
+    ]
+    assert groups[2].system["coords"][0, 1].tolist() == [0.8, -0.5, 1.3]  # not wrapped
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.lammpstrj", DUMP.format(0, edges="pp pp ff", types="12"), "periodic in some directions only"),
+        ("a.lammpstrj", DUMP.format(0, edges="pp pp pp", types="12")[:-9], "not whole"),
+        ("a.lammpstrj", "", "no frames"),
+        ("a.xyz", '1\npbc="T T F" Lattice="9 0 0 0 9 0 0 0 9"\nMo 0 0 0\n', "periodic in some directions only"),
+        ("a.vasp", "left-handed\n1\n0 6 0\n6 0 0\n0 0 6\nMo\n1\nDirect\n0 0 0\n", "AssertionError of: assert"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_a_reason(name, text, message):
+    Path(name).write_text(text)
+    with pytest.raises(IpipError, match=f"{name} cannot be read.*{message}"):
+        read_frames([Path(name)], TYPE_MAP)
+
+
 def test_folders_are_searched_and_equal_atoms_are_one_group():
     mos2(n_frames=2, seed=1).to("deepmd/npy", "data/a/x")
     mos2(n_frames=3, seed=2).to("deepmd/npy", "data/b")

@@ -10,11 +10,15 @@ from pathlib import Path
 import dpdata
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from ipip_dp.data import pool, systems
 from ipip_dp.data.provenance import LabelSource
 from ipip_dp.data.systems import read_unlabelled
 from ipip_dp.steps import relabel
 from ipip_dp.workdir import Iteration
+from tests import lammps_frames
 
 STEPS = [0, 10, 20, 30]
 
@@ -254,3 +258,46 @@ def write_pool(folder: Path) -> None:
     system = dpdata.LabeledSystem("data/train/Mo9S18", fmt="deepmd/npy")[:2]
     provenance.mark(system, LabelSource.TEACHER, 0)
     pool.append(folder, system)
+
+
+def atoms_of(types, coords, cell, is_open, force):
+    """A frame in a form that does not depend on the order of atoms or frames; all numbers fit single precision."""
+    atoms = sorted((int(kind), *(np.round(xyz, 6) + 0.0).tolist()) for kind, xyz in zip(types, coords, strict=True))
+    return str((atoms, None if is_open else (np.round(cell, 6) + 0.0).tolist(), is_open, round(float(force), 4)))
+
+
+@given(trajectory=st.lists(lammps_frames.frames(), min_size=1, max_size=6), merge=st.booleans(), data=st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_reaches_the_pool_is_what_lammps_dumped(make_context, tmp_path_factory, trajectory, merge, data):
+    """Types, numbers of atoms and boundaries change from frame to frame; a first frame has no row, as in minimising."""
+    folder = tmp_path_factory.mktemp("run")
+    context = make_context(type_map=["Mo", "S", "O"], model_devi_merge_traj=merge)
+    task = folder / "task.000.000000"
+    (task / "traj").mkdir(parents=True)
+    for number, frame in enumerate(trajectory):
+        with open(task / "all.lammpstrj" if merge else task / f"traj/{10 * number}.lammpstrj", "a") as file:
+            file.write(frame.text(10 * number))
+    first = data.draw(st.integers(0, len(trajectory) - 1))
+    rows = {10 * number: number / 8 for number in range(first, len(trajectory))}
+    (task / "model_devi.out").write_text("".join(f"{step} 0 0 0 {value} 0 0\n" for step, value in rows.items()))
+    assert relabel.explore.damage(task) is None
+    relabel.write_frames(context, {str(task): list(rows.items())}, LabelSource.TEACHER, folder / "frames")
+    for system in systems.below(folder / "frames"):
+        found = read_unlabelled(system, context.type_map)
+        labels = {"energies": np.zeros(len(found)), "forces": np.zeros_like(found["coords"])}
+        labels["forces"][:, 0, 0] = found["ipip_model_deviation"]
+        pool.append(folder / "labels", dpdata.LabeledSystem(data={**found.data, **labels}))
+    pool.grow(None, [folder / "labels"], folder / "pool", retention=1, seed=0)
+    pooled = []
+    for system in systems.below(folder / "pool"):
+        is_open = systems.is_open(system)
+        for part in systems.sets(system):
+            found = systems.read_sorted(part, systems.LABELLED)
+            deviation = np.load(part / "ipip_model_deviation.npy")
+            assert np.array_equal(found["forces"].max(axis=(1, 2)), deviation)
+            arrays = zip(found["coords"], found["cells"], deviation, strict=True)
+            pooled += [atoms_of(found["atom_types"], *row[:2], is_open, row[2]) for row in arrays]
+    dumped = zip(trajectory[first:], rows.values(), strict=True)
+    assert sorted(pooled) == sorted(
+        atoms_of(frame.types, frame.coords, frame.cell, frame.is_open, value) for frame, value in dumped
+    )
