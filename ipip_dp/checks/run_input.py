@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import TYPE_CHECKING, Any
 
 from ipip_dp.checks import exploration, files, fp, training
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from dargs import Argument
 
 
+VARYING = re.compile(r"(?<=\[)\d+(?=\])|(?<=\s)\S*[\d/]\S*")  # indices, numbers and paths in a message
 # What takes the place of a required key that is broken, so that the rest can still be checked.
 STAND_INS: dict[tuple[str, ...], Any] = {
     ("numb_models",): 1,
@@ -108,9 +110,17 @@ def problems(
             with_fp = bool(jdata.get("fp_task_max"))
             found = [f"{machine_file}: {problem}" for problem in machine.problems(mdata, with_fp)]
         of_param = _param_problems(jdata, None if found else mdata, with_data)
-        return found + [one_line(f"{param_file}: {problem}") for problem in of_param]
+        return _summed_up(found + [one_line(f"{param_file}: {problem}") for problem in of_param])
     except RecursionError:
         return [f"{param_file} or {machine_file}: nested too deeply"]
+
+
+def _summed_up(lines: list[str]) -> list[str]:
+    """The lines, with those that differ in numbers and names of files only as one."""
+    alike: dict[str, list[str]] = {}
+    for line in lines:
+        alike.setdefault(VARYING.sub("*", line), []).append(line)
+    return [f"{same[0]} (and {len(same) - 1} more of this kind)" if same[1:] else same[0] for same in alike.values()]
 
 
 def _param_problems(jdata: dict[str, Any], mdata: dict[str, Any] | None, with_data: bool) -> Iterator[Any]:
@@ -123,6 +133,7 @@ def _param_problems(jdata: dict[str, Any], mdata: dict[str, Any] | None, with_da
     paths = [problem.path for problem in found]
     found += [problem for problem in schema.unusable(jdata) if not any(problem.path[: len(p)] == p for p in paths)]
     yield from found
+    yield from schema.unfilled(jdata)
     jdata, replaced = _mended(argument, jdata, found)
     if any(True for _ in schema.problems(argument, jdata)):  # of what has no stand-in
         return

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import difflib
 import math
+import re
 from dataclasses import dataclass
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
@@ -35,6 +36,7 @@ NAMES = {
 }
 # A key of DP-GEN's or dpdispatcher's that both ignore is likely to be misspelt from this similarity on.
 NEAR_MISS = 0.85
+PLACEHOLDER = re.compile(r"\S*\bYOUR[-_]\S*|\S*/path/to\b\S*|[\w.-]*\bexample\.(org|com|net)\b")
 DEPTH = 50  # levels of objects and lists; nobody's input has as many
 LARGEST = 2**63  # integers of the programs that read them
 MISSING = object()
@@ -84,13 +86,23 @@ def problems(argument: Argument, value: Any, path: KeyPath = (), strict: bool = 
     """
     if not _has_type(argument, value):
         yield Problem(path, argument.extra_check_errmsg or f"expected {_type_names(argument.dtype)}", value)
-    elif argument.extra_check is not None and not argument.extra_check(value):
+    elif argument.extra_check is not None and not argument.extra_check(_by_its_names(argument, value)):
         yield Problem(path, argument.extra_check_errmsg or "not an allowed value", value)
     elif argument.repeat:
         for number, item in enumerate(value) if isinstance(value, list) else value.items():
             yield from _fields(argument, item, (*path, number), strict)
     elif isinstance(value, dict):
         yield from _fields(argument, value, path, strict)
+
+
+def _by_its_names(argument: Argument, value: Any) -> Any:
+    """The value with the names of its keys in place of their aliases, which a check need not know."""
+    if not isinstance(value, dict) or argument.repeat:
+        return value
+    try:
+        return argument.normalize_value(value, inplace=False, do_default=False)
+    except Exception:  # whatever is wrong below, which is found below
+        return value
 
 
 def _has_type(argument: Argument, value: Any) -> bool:
@@ -149,10 +161,12 @@ def _fields(argument: Argument, value: Any, path: KeyPath, strict: bool) -> Iter
         for key in value:
             if key in names or key.startswith("_") or key == "$schema":  # "_..." is a comment to DP-GEN
                 continue
-            near = difflib.get_close_matches(key, names, 1, 0.6 if strict else NEAR_MISS)
+            near = _nearest(key, names, 0.6 if strict else NEAR_MISS)
             meant.update(near)
             if strict or near:
-                yield Problem((*path, key), f"unknown key; {_suggestion(near, names)}")
+                others = _choices_with(argument, key)
+                meaning = f"known only with {others}; remove it" if others else _suggestion(near, names, value)
+                yield Problem((*path, key), meaning if others else f"unknown key; {meaning}")
     for field in fields.values():
         present = [name for name in (field.name, *field.alias) if name in value]
         for name in present:
@@ -180,9 +194,40 @@ def _known(argument: Argument, value: dict[str, Any], path: KeyPath, found: list
     return fields
 
 
-def _suggestion(near: list[str], names: list[str]) -> str:
-    if near:
+def _nearest(key: str, names: Iterable[str], cutoff: float) -> list[str]:
+    """The names that are likely to be meant: one, or several that are equally near."""
+    ratios = {name: difflib.SequenceMatcher(None, name, key).ratio() for name in names}
+    best = max(ratios.values(), default=0)
+    return [name for name in ratios if ratios[name] == best] if best >= cutoff else []
+
+
+def _choices_with(argument: Argument, key: str) -> str:
+    """The choices with which an object may have a key that it may not have with those it makes."""
+    found = {
+        flag: [tag for tag, choice in variant.choice_dict.items() if key in choice.sub_fields]
+        for flag, variant in argument.sub_variants.items()
+    }
+    return " or ".join(f"{flag} {', '.join(tags)}" for flag, tags in found.items() if tags)
+
+
+def unfilled(value: Any, path: KeyPath = ()) -> Iterator[Problem]:
+    """Placeholders of a template that nobody has filled in; comments, whose keys begin with ``_``, may have any."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not key.startswith("_"):
+                yield from unfilled(item, (*path, key))
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from unfilled(item, (*path, number))
+    elif isinstance(value, str) and (placeholder := PLACEHOLDER.search(value)):
+        yield Problem(path, f"expected your own value in place of {placeholder[0]}")
+
+
+def _suggestion(near: list[str], names: list[str], present: Iterable[str]) -> str:
+    if len(near) == 1 and near[0] not in present:
         return f"did you mean {near[0]}?"
+    if near:
+        return "remove it"
     return f"expected one of {', '.join(names)}" if len(names) <= 12 else "remove it"
 
 

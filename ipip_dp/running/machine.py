@@ -7,6 +7,7 @@ import dataclasses
 import operator
 import re
 import shlex
+import subprocess
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,7 @@ def _problems(mdata: dict[str, Any], with_fp: bool) -> Iterator[schema.Problem]:
     yield from schema.unusable(mdata)
     broken = {problem.path for problem in found}
     for name in SECTIONS:
-        if name not in mdata or (name,) in broken:
+        if name not in mdata or (name,) in broken or (name == "fp" and not with_fp):  # which nothing reads
             continue
         if mdata[name] == []:
             yield schema.Problem((name,), "expected a section {...}, found an empty list")
@@ -82,10 +83,34 @@ def _problems(mdata: dict[str, Any], with_fp: bool) -> Iterator[schema.Problem]:
 
 
 def _section_problems(name: str, section: dict[str, Any], path: schema.KeyPath) -> Iterator[schema.Problem]:
-    found = list(schema.problems(_section(name, section), section, path, strict=False))
+    argument = _section(name, section)
+    found = list(schema.problems(argument, section, path, strict=False))
+    resources, place = argument.sub_fields["resources"], (*path, "resources")
+    if isinstance(section.get("resources"), dict):  # keys that nobody reads, and who wrote them would not know
+        strictly = schema.problems(resources, section["resources"], place)
+        found += [problem for problem in strictly if problem not in found]
     yield from found
-    if not found and section["machine"]["context_type"] in REMOTE and not section["machine"].get("remote_root"):
+    yield from schema.unfilled(section, path)
+    if found:
+        return
+    if section["machine"]["context_type"] in REMOTE and not section["machine"].get("remote_root"):
         yield schema.Problem((*path, "machine", "remote_root"), "missing; expected the folder where the jobs run")
+    command = section.get("command")
+    if command is not None and runs_here(section) and (missing := _missing_command(command)):
+        yield schema.Problem((*path, "command"), f"expected a command of this machine, which has no {missing}", command)
+
+
+def _missing_command(command: str) -> str | None:
+    """The word that a shell would look for and not find in this environment."""
+    try:
+        words = shlex.split(command)
+    except ValueError:  # shell code that only a shell can split
+        return None
+    word = next((word for word in words if not re.match(r"\w+=", word)), "")
+    if not re.fullmatch(r"[\w.+-]+|/[\w./+-]+", word):  # expansions, and files that jobs bring along
+        return None
+    look = ["/bin/bash", "-c", 'command -v -- "$1"', "bash", word]  # knows what the shell has built in
+    return None if subprocess.run(look, stdout=subprocess.DEVNULL, check=False).returncode == 0 else word
 
 
 def _without_secrets(problem: schema.Problem) -> schema.Problem:
@@ -145,8 +170,9 @@ def _resources(value: Any) -> Argument:
         _require(resources.sub_fields[name], partial(operator.le, smallest), f"expected {kind} of at least {smallest}")
     for name in TEXTS:
         _require(resources.sub_fields[name], _are_texts, "expected a list of strings")
-    for name in ("source_list", "module_list", "module_unload_list"):
-        _require(resources.sub_fields[name], _are_words, "expected a list of words; shell code goes to prepend_script")
+    for name, written in (("source_list", _source), ("module_list", _module), ("module_unload_list", _module)):
+        expected = "expected words that a shell does not expand; shell code goes to prepend_script"
+        _require(resources.sub_fields[name], partial(_can_be, written), expected)
     _require(
         resources.sub_fields["envs"],
         lambda envs: all(ENVIRONMENT.fullmatch(name) and not isinstance(text, dict) for name, text in envs.items()),
@@ -161,17 +187,26 @@ def _are_texts(texts: list[Any]) -> bool:
     return all(isinstance(text, str) for text in texts)
 
 
-def _are_words(texts: list[Any]) -> bool:
-    """Whether dpdispatcher can quote the texts, which it refuses to do with what a shell would expand."""
-    if not _are_texts(texts):
-        return False
+def _source(text: str) -> None:
+    from dpdispatcher import machine
+
+    machine._format_source_command(text)
+
+
+def _module(text: str) -> None:
+    from dpdispatcher import machine
+
+    machine._format_module_command("load", text)
+
+
+def _can_be(written: Callable[[str], None], texts: list[Any]) -> bool:
+    """Whether dpdispatcher writes the texts into its scripts."""
     try:
-        words = [word for text in texts for word in shlex.split(text)]
-    except ValueError:  # a quotation without its end
+        for text in texts:
+            written(text)
+    except (TypeError, ValueError):
         return False
-    return not any(set("$`;&|<>()\n") & set(text) and "'" not in text for text in texts) and not any(
-        word.startswith("-") for word in words
-    )
+    return True
 
 
 def _require(argument: Argument, check: Callable[[Any], bool], expected: str) -> None:
@@ -180,12 +215,16 @@ def _require(argument: Argument, check: Callable[[Any], bool], expected: str) ->
 
 def labels_here(mdata: dict[str, Any]) -> bool:
     """Whether labelling jobs run in this environment, as far as a valid machine.json tells."""
-    section = dispatch.section(mdata, "ipip_label")
+    return dispatch.ipip_command(mdata) == ["ipip"] and runs_here(dispatch.section(mdata, "ipip_label"))
+
+
+def runs_here(section: dict[str, Any]) -> bool:
+    """Whether the jobs of a valid section run in this environment."""
     machine, resources = section["machine"], section["resources"]
     elsewhere = ("source_list", "module_list", "prepend_script")  # these may bring another PATH
     return (
-        dispatch.ipip_command(mdata) == ["ipip"]
-        and machine["batch_type"] == "Shell"
+        machine["batch_type"] == "Shell"
         and "Local" in machine["context_type"]
+        and "PATH" not in resources.get("envs", {})
         and not any(resources.get(key) for key in elsewhere)
     )

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import copy
+import re
+
 import pytest
 from dargs import Argument, Variant
 
 from ipip_dp.config import schema
-from tests.checks.conftest import REMOVED, found
+from tests.checks.conftest import REMOVED, changed, found
 
 UNKNOWN_KEYS = {
     "ipip.retention": "unknown key; remove it",
@@ -15,10 +18,10 @@ UNKNOWN_KEYS = {
     "ipip.pool.retension": "unknown key; did you mean retention?",
     "ipip.pool.size": "unknown key; expected one of retention, keep_iterations",
     "ipip.teacher.element": "unknown key; did you mean elements?",
-    "ipip.reference.pair_style": "unknown key; expected one of type, calculator, kwargs",
+    "ipip.reference.pair_style": "known only with type lammps; remove it",
     "ipip.pretrain.nsteps": "unknown key; did you mean numb_steps?",
     "model_devi_f_trust_low": "unknown key; did you mean model_devi_f_trust_lo?",
-    "model_devi_jobs[0].nstep": "unknown key; did you mean nsteps?",
+    "model_devi_jobs[0].nstep": "unknown key; remove it",
     "fp_params.input": "unknown key; did you mean input_fn?",
     "default_training_params": "unknown key; did you mean default_training_param?",
 }
@@ -26,7 +29,30 @@ UNKNOWN_KEYS = {
 
 @pytest.mark.parametrize("key", UNKNOWN_KEYS)
 def test_unknown_key_suggests_the_nearest(run, key):
-    assert found(run, {key: 1}) == [f"param.json: {key}: {UNKNOWN_KEYS[key]}"]
+    meant = re.search("did you mean (.*)\\?", UNKNOWN_KEYS[key])
+    place = "".join(key.rpartition(".")[:2])
+    in_its_place = {f"{place}{meant[1]}": REMOVED} if meant and has(run.param, f"{place}{meant[1]}") else {}
+    assert found(run, {**in_its_place, key: 1}) == [f"param.json: {key}: {UNKNOWN_KEYS[key]}"]
+
+
+def has(value, path):
+    """Whether there is something at a key path."""
+    try:
+        changed(copy.deepcopy(value), {path: REMOVED})
+    except KeyError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("key", ["ipip.held_outt", "model_devi_e_trust_lo"])
+def test_no_hint_is_better_than_a_wrong_one(run, key):
+    """The nearest key is there already, or two are equally near."""
+    assert found(run, {key: 1}) == [f"param.json: {key}: unknown key; remove it"]
+
+
+def test_a_key_of_another_choice_is_named(run):
+    (line,) = found(run, {"cluster_cutoff": 5.0})
+    assert re.fullmatch("param.json: cluster_cutoff: known only with fp_style gaussian, siesta; remove it", line)
 
 
 def test_misspelt_required_key_is_one_problem(run):
@@ -87,7 +113,7 @@ def of_bread(value, strict=True):
         ({"flour": "rye", "weights": [1, True], "oven": "wood"},
          ["bread.weights: expected a list of numbers, found [1, true]"]),
         ({"flour": "rye", "oven": "wood", "pressure": 1.0},
-         ["bread.pressure: unknown key; expected one of flour, weights, masses, oven"]),
+         ["bread.pressure: known only with oven gas; remove it"]),
     ],
 )  # fmt: skip
 def test_all_problems_of_a_value_are_found_at_once(value, lines):

@@ -34,6 +34,10 @@ def test_machine_files_pass_dpgens_strict_check_and_ours(path: Path, monkeypatch
     schema = general_mdata_arginfo("run_mdata", SECTIONS)
     mdata = json.loads(path.read_text())
     schema.check_value(schema.normalize_value(mdata), strict=True)
+    unfilled = "YOUR" in path.read_text()
+    found = [str(problem) for problem in machine.problems(mdata, with_fp=True)]
+    assert bool(found) == unfilled and all("expected your own value in place of " in line for line in found)
+    mdata = json.loads(re.sub(r"YOUR-[\w-]*(\.example\.org)?", "mine", path.read_text()))
     assert not list(machine.problems(mdata, with_fp=True))
 
 
@@ -161,7 +165,7 @@ PROBLEMS = [
     ("fp", REMOVED, "fp: missing; expected a list of objects or an object {...}"),
     ("train", "local", 'train: expected a list of objects or an object {...}, found "local"'),
     ("train", [], "train: expected a section {...}, found an empty list"),
-    ("ipip_pretran", {}, "ipip_pretran: unknown key; did you mean ipip_pretrain?"),
+    ("ipip_pretran", {}, "ipip_pretran: unknown key; remove it"),
     ("ipip_pretrain.machine", REMOVED, "ipip_pretrain.machine: missing; expected an object {...}"),
     ("ipip_label.resources", REMOVED, "ipip_label.resources: missing; expected an object {...}"),
     ("fp.resources", 4, "fp.resources: expected an object {...}, found 4"),
@@ -169,7 +173,14 @@ PROBLEMS = [
     ("ipip_label.command", "ssh node 'ipip", 'ipip_label.command: expected a command, found "ssh node \'ipip"'),
     ("train.resources.group_size", "1", 'train.resources.group_size: expected an integer of at least 0, found "1"'),
     ("train.resources.group_size", REMOVED, "train.resources.group_size: missing; expected an integer"),
-    ("train.resources.cpu_per_nod", 4, "train.resources.cpu_per_nod: unknown key; did you mean cpu_per_node?"),
+    ("train.resources.cpu_per_nod", 4, "train.resources.cpu_per_nod: unknown key; remove it"),
+    ("train.resources.costum_flags", [], "train.resources.costum_flags: unknown key; did you mean custom_flags?"),
+    ("train.resources.task_per_node", 4, "train.resources.task_per_node: unknown key; remove it"),
+    ("train.resources.source_list", ["~/bin/activate"], "train.resources.source_list: expected words that a shell "),
+    ("train.resources.module_list", ["cuda;rm"], "train.resources.module_list: expected words that a shell "),
+    ("train.resources.source_list", ["/path/to/env"], "train.resources.source_list[0]: expected your own value in "),
+    ("train.command", "X=1 dpp train", "train.command: expected a command of this machine, which has no dpp, found "),
+    ("model_devi.command", "/bin/lmp_mpi", "model_devi.command: expected a command of this machine, which has no /bin"),
     ("train.machine.local_root", "/scratch", 'train.machine.local_root: expected "./", found "/scratch"'),
     ("train.machine.context_type", REMOVED, "train.machine.context_type: missing; expected one of "),
     ("train.machine.context_type", "LazyLocal Context", "train.machine.context_type: expected one of "),
@@ -186,10 +197,27 @@ def test_machine(run, key, value, text):
 
 
 def test_a_machine_section_may_be_a_list_and_hold_keys_of_others(run):
-    section = changed(run.machine["train"], {"python_path": "/usr/bin/python", "resources.task_per_node": 4})
+    section = changed(run.machine["train"], {"python_path": "/usr/bin/python"})
     assert found(run, machine={"train": [section], "comment": "ours"}) == []
     (line,) = found(run, machine={"train": [{**section, "machine": 7}]})
     assert line == "machine.json: train[0].machine: expected an object {...}, found 7"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("train.resources.source_list", ["/etc/profile --force", ""]),
+        ("train.resources.module_list", ["cuda/12.1 gcc"]),
+        ("train.command", "OMP_NUM_THREADS=2 dp"),
+        ("model_devi.command", "cd . && lmp"),
+        ("model_devi.command", "$HOME/bin/lmp"),
+        ("model_devi.command", "./lmp.sh"),
+        ("model_devi.machine.batch_type", "Slurm"),
+    ],
+)
+def test_what_dpdispatcher_and_shells_take_is_no_problem(run, key, value):
+    changes = {"model_devi.command": "srun_of_the_cluster lmp"} if value == "Slurm" else {}
+    assert found(run, machine={**changes, key: value}) == []
 
 
 def test_ipip_sections_may_be_missing(run):
