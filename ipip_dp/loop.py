@@ -102,7 +102,11 @@ def make_fp(stage: Stage, context: Context) -> None:
         return explore.mark_unusable(Path(task), read(task, *arguments, **options))
 
     with explore.one_file_per_frame(context) as jdata:
-        stage({**jdata, "detailed_report_make_fp": True}, _read_model_devi_file=usable)
+        stage(
+            {**jdata, "detailed_report_make_fp": True},
+            _read_model_devi_file=usable,
+            make_fp_custom=reference.write_candidates,
+        )
     relabel.choose_frames(context)
     relabel.step(context)
     curve.write()

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 # As make_lammps_files of dpgen/generator/lib/lammps.py knows them.
 ENSEMBLES = ("nvt", "nve", "npt", "npt-i", "npt-iso", "npt-a", "npt-aniso", "npt-t", "npt-tri")
 # Lines that DP-GEN looks for in a LAMMPS template, each exactly once.
-TEMPLATE_LINES = ("pair_style deepmd", "dump dpgen_dump")
 # Counts and times that DP-GEN's own schema does not bound.
+PAIR_STYLE_WORDS = 6  # pair_style deepmd out_freq N out_file FILE, besides the models
 POSITIVE = ("model_devi_dt", "lmp_neigh_modify_one", "epsilon", "epsilon_v")
 JOB_POSITIVE = ("trj_freq", "nsteps", "dt", "taut", "taup")
 NOT_NEGATIVE = ("model_devi_skip", "model_devi_numb_candi_f", "model_devi_numb_candi_v")
@@ -81,6 +81,8 @@ def _check_native(jdata: dict[str, Any], job: dict[str, Any]) -> Iterator[str]:
         return
     if "nsteps" not in job:
         yield "nsteps: missing; expected an integer"
+    elif jdata.get("model_devi_skip", 0) > job["nsteps"]:
+        yield f"nsteps: {job['nsteps']} is below model_devi_skip, {jdata['model_devi_skip']}; no frame is looked at"
     temperatures = job.get("temps")
     if not temperatures or not all(is_positive(temperature) for temperature in temperatures):
         yield f"temps: expected a list of temperatures in K, all greater than 0, found {shown(temperatures)}"
@@ -98,20 +100,68 @@ def _check_template(jdata: dict[str, Any], job: dict[str, Any]) -> Iterator[str]
         if file is None or not Path(file).is_file():
             yield f"template.{name}: expected a file that exists, found {shown(file)}"
         elif name == "lmp":
-            lines = [line.split()[:2] for line in Path(file).read_text(errors="replace").splitlines()]
-            for words in TEMPLATE_LINES:
-                if lines.count(words.split()) != 1:
-                    yield f"template.lmp: expected exactly one line {words} ... in {file}"
+            lines = Path(file).read_text(errors="replace").splitlines(keepends=True)
+            for problem in _check_lines(jdata, job["trj_freq"], lines):
+                yield f"template.lmp: {problem} in {file}"
     revised = {"rev_mat": job.get("rev_mat", {})}
     by_system = job.get("sys_rev_mat", {})
     if not all(isinstance(value, dict) for value in by_system.values()):
         yield f"sys_rev_mat: expected an object for every index of sys_configs, found {shown(by_system)}"
     else:
         revised.update({f"sys_rev_mat.{index}": value for index, value in by_system.items()})
+    read = ("lmp", "plm") if jdata.get("model_devi_plumed") else ("lmp",)  # of others, DP-GEN takes no notice
     for key, value in revised.items():
         for name, values in value.items():
+            if name not in read:
+                continue
             if not isinstance(values, dict) or not all(isinstance(item, list) and item for item in values.values()):
                 yield f"{key}.{name}: expected a list of values for every variable, found {shown(values)}"
+
+
+def _check_lines(jdata: dict[str, Any], trj_freq: int, lines: list[str]) -> Iterator[str]:
+    """Check the lines of a template that DP-GEN revises, and its boundaries."""
+    from dpgen.generator.run import find_only_one_key
+
+    revised = [["dump", "dpgen_dump"]]
+    if jdata.get("model_devi_plumed"):
+        revised.append(["fix", "dpgen_plm"])
+    own = [line.split() for line in lines if line[:1] != "#" and "pair_style" in line and "deepmd" in line]
+    if own and len(own[-1]) == jdata["numb_models"] + PAIR_STYLE_WORDS:  # whole, so that DP-GEN leaves it as it is
+        freq = own[-1][own[-1].index("out_freq") + 1] if "out_freq" in own[-1][:-1] else ""
+        if freq.isdecimal() and (int(freq) == 0 or int(freq) % trj_freq):
+            yield f"expected out_freq to be a multiple of trj_freq, {trj_freq}, or rows lack a frame; found {freq}"
+    else:
+        revised.append(["pair_style", "deepmd"])
+    for words in revised:
+        try:
+            find_only_one_key(lines, words)
+        except RuntimeError:
+            yield f"expected exactly one line {' '.join(words)} ..."
+    edges = _boundary(lines)
+    if is_mixed(edges):
+        yield f"expected boundaries that are all periodic (p), or none is, found {' '.join(edges)}"
+
+
+def _boundary(lines: list[str]) -> list[str]:
+    """The last boundaries that LAMMPS input sets; its default if it sets none."""
+    found = [line.split()[1:4] for line in lines if line.split()[:1] == ["boundary"]]
+    return found[-1] if found else ["p", "p", "p"]
+
+
+def is_mixed(edges: list[str]) -> bool:
+    """Whether LAMMPS' boundaries are periodic in some directions only; not known of variables."""
+    return set("".join(edges)) <= set("pfsm") and 0 < edges.count("p") + edges.count("pp") < len(edges)
+
+
+def boundaries(jdata: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """Where the boundaries of every job's MD are set, and what they are."""
+    for number, job in enumerate(jdata["model_devi_jobs"]):
+        file = job.get("template", {}).get("lmp")
+        if file is None:
+            yield "model_devi_nopbc", ["f" if jdata.get("model_devi_nopbc") else "p"] * 3
+        elif Path(file).is_file():
+            lines = Path(file).read_text(errors="replace").splitlines()
+            yield f"model_devi_jobs[{number}].template.lmp", _boundary(lines)
 
 
 def _check_trust_levels(jdata: dict[str, Any]) -> Iterator[str]:

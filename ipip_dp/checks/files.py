@@ -14,16 +14,27 @@ from ipip_dp.data import labelled, systems
 from ipip_dp.data.gate import have_volume
 from ipip_dp.errors import IpipError
 from ipip_dp.labelers import kind_of, labeler_files
+from ipip_dp.labelers.read import read_frames
 from ipip_dp.steps.seed_pool import start_structures
 from ipip_dp.text import is_positive, reason, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import dpdata
+
     from ipip_dp.config.params import Params
 
 
+# Formats of dpdata's that number types instead of naming elements.
+NAMELESS = ("lammps/lmp", "lmp", "lammps/dump", "dump")
 # Names of elements end up in files and LAMMPS inputs, separated by blanks or commas.
+NAMELESS = (
+    "lammps/lmp",
+    "lmp",
+    "lammps/dump",
+    "dump",
+)  # formats of dpdata that number types instead of naming elements
 ELEMENT = re.compile(r"[A-Za-z]\w*", re.ASCII)
 
 
@@ -46,8 +57,8 @@ def check_elements(jdata: dict[str, Any]) -> Iterator[str]:
         yield f"mass_map: expected masses in g/mol, all greater than 0, found {shown(mass_map)}"
 
 
-def check_structures(jdata: dict[str, Any], elements: dict[Path, list[str]]) -> Iterator[str]:
-    """Check the start structures; their elements are added to ``elements``."""
+def check_structures(jdata: dict[str, Any], structures: dict[Path, dpdata.System]) -> Iterator[str]:
+    """Check the start structures, which are added to ``structures``."""
     import dpdata
     from dpdata.format import Format
     from dpdata.periodic_table import ELEMENTS
@@ -65,23 +76,35 @@ def check_structures(jdata: dict[str, Any], elements: dict[Path, list[str]]) -> 
                 yield f"sys_configs[{index}][{number}]: no file matches {prefix / pattern}"
     for path in sorted({path for _, path in start_structures(jdata)}):
         try:
-            system = dpdata.System(str(path), fmt=fmt)
+            system = dpdata.System(str(path), fmt=fmt, type_map=jdata["type_map"] if fmt in NAMELESS else None)
             solid = system.nopbc or have_volume(system["cells"]).all()
             usable = len(system) == 1 and np.isfinite(system["coords"]).all() and solid
-            elements[path] = system["atom_names"]
+            structures[path] = system
         except Exception as error:  # whatever dpdata's parsers raise on a broken file
             yield f"sys_configs: {path} cannot be read as {fmt} ({reason(error)})"
             continue
         if not usable:
             yield f"sys_configs: {path}: expected one structure with finite coordinates, in a cell that has a volume"
-        if strange := [element for element in elements[path] if element not in ELEMENTS]:
+        names = system["atom_names"]
+        if strange := [element for element in names if element not in ELEMENTS and element not in jdata["type_map"]]:
             yield f"sys_configs: {path} has {', '.join(strange)}, which is no element"
-        if unknown := sorted(set(elements[path]) - set(jdata["type_map"])):
+        if unknown := sorted(set(names) - set(jdata["type_map"])):
             yield f"sys_configs: {path} has {', '.join(unknown)}, which type_map {shown(jdata['type_map'])} lacks"
+        if not usable or strange or unknown:
+            continue
+        try:
+            read_frames([path], jdata["type_map"], fmt)  # as the teacher's MD does
+        except IpipError as error:
+            yield f"sys_configs: {error}"
 
 
-def check_labeler(key: str, labeler: dict[str, Any], here: bool, elements: dict[Path, list[str]]) -> Iterator[str]:
-    """Check a labeler's files, elements and, if it runs in this environment, what its kind needs there."""
+def check_labeler(
+    key: str, labeler: dict[str, Any], here: bool, structures: dict[Path, dpdata.System], open_md: str | None
+) -> Iterator[str]:
+    """Check a labeler's files, elements, boundaries and, if it runs in this environment, what its kind needs there.
+
+    ``open_md`` is where the input says that MD has open boundaries, if it does.
+    """
     kind = kind_of(labeler)
     try:
         labeler_files(labeler)
@@ -90,9 +113,13 @@ def check_labeler(key: str, labeler: dict[str, Any], here: bool, elements: dict[
     for name, problem in kind.check(labeler, here):
         yield f"{key}.{name}: {problem}"
     known = kind.known_elements(labeler)
-    for path, present in elements.items():
-        if known is not None and (unknown := sorted(set(present) - set(known))):
+    for path, system in structures.items():
+        if known is not None and (unknown := sorted(set(system["atom_names"]) - set(known))):
             yield f"{key}.elements: it knows {', '.join(known)}, but {path} has {', '.join(unknown)}"
+    if kind.needs_cell(labeler):
+        without = [open_md] if open_md else [str(path) for path, system in structures.items() if system.nopbc]
+        for where in without[:1]:
+            yield f"{key}: it labels periodic structures only, but those of {where} have open boundaries"
 
 
 def check_data(jdata: dict[str, Any], params: Params) -> Iterator[str]:

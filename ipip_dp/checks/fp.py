@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ipip_dp.checks import exploration
 from ipip_dp.errors import IpipError
 from ipip_dp.labelers import labeler_files
 from ipip_dp.text import is_positive, shown
@@ -20,6 +21,7 @@ FRACTIONS = ("ratio_failed", "fp_accurate_threshold", "fp_accurate_soft_threshol
 # Keys that name one file, at the top level or in fp_params.
 FILES = ("fp_incar", "fp_kpt_file", "fp_dpks_descriptor", "external_input_path", "template_fn")
 # As check_bad_box of dpgen/generator/run.py knows them.
+PERIODIC_FORMATS = ("lammps/lmp", "lmp", "abacus/stru", "stru", "vasp/string")
 BAD_BOX = ("length_ratio", "height_ratio", "wrap_ratio", "tilt_ratio", "min_distance", "min_dist")
 
 
@@ -43,6 +45,8 @@ def check(jdata: dict[str, Any]) -> Iterator[str]:
         yield from _check_incar(jdata)
     if jdata["fp_style"] == "custom":
         yield from _check_custom(jdata["fp_params"])
+    for key, edges in exploration.boundaries(jdata):
+        yield from _check_open(jdata, key, edges)
 
 
 def check_labeler(params: Params, mdata: dict[str, Any]) -> Iterator[str]:
@@ -67,6 +71,24 @@ def check_labeler(params: Params, mdata: dict[str, Any]) -> Iterator[str]:
                 yield f"ipip.reference: {name}: expected in the run folder itself; tasks of 02.fp have no folders"
             elif name not in forwarded:
                 yield f"ipip.reference: {name}: expected in user_forward_files of section fp in machine.json, too"
+
+
+def _check_open(jdata: dict[str, Any], key: str, edges: list[str]) -> Iterator[str]:
+    """Check that candidates without periodic boundaries reach the reference as they are."""
+    if "p" in "".join(edges):
+        return
+    found = f"{key} has boundary {' '.join(edges)}"
+    if jdata["fp_style"] == "custom":
+        if jdata["fp_params"]["input_fmt"] in PERIODIC_FORMATS:
+            yield (
+                f"fp_params.input_fmt: expected a format that keeps open boundaries, as deepmd/npy, since {found}; "
+                f"found {jdata['fp_params']['input_fmt']}"
+            )
+    elif set("sm") & set("".join(edges)):
+        yield (
+            f"fp_style: {jdata['fp_style']} gets the shrink-wrapped box as a periodic cell, but {found}; use boundary "
+            "f f f with enough vacuum"
+        )
 
 
 def _check_bad_box(jdata: dict[str, Any]) -> Iterator[str]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    import dpdata
     from dargs import Argument
 
 
@@ -162,19 +163,21 @@ def _mended(
 def _deeper_problems(jdata: dict[str, Any], mdata: dict[str, Any] | None, with_data: bool) -> Iterator[str]:
     """Problems of a normalised param.json, of files and of keys that do not go together."""
     params = Params.from_jdata(jdata)
-    yield from training.check(jdata, params)
+    yield from training.check(jdata, params, mdata)
     yield from exploration.check(jdata)
     yield from fp.check(jdata)
     yield from files.check_elements(jdata)
-    elements: dict[Path, list[str]] = {}
-    yield from files.check_structures(jdata, elements)
+    structures: dict[Path, dpdata.System] = {}
+    yield from files.check_structures(jdata, structures)
     for key, md in (("teacher_md", params.teacher_md), ("init", params.init)):
         if md.nsteps < md.interval:
             yield f"ipip.{key}.nsteps: expected at least interval, {md.interval}, for one frame; found {md.nsteps}"
+    edges = exploration.boundaries(jdata)
+    open_md = next((where for where, boundary in edges if "p" not in "".join(boundary)), None)
     here = mdata is not None and machine.labels_here(mdata)
     for key, labeler in (("ipip.teacher", params.teacher), ("ipip.reference", params.reference)):
         if labeler is not None:
-            yield from files.check_labeler(key, labeler, here, elements)
+            yield from files.check_labeler(key, labeler, here, structures, open_md)
     yield from fp.check_labeler(params, mdata or {})
     if with_data:
         yield from files.check_data(jdata, params)

@@ -3,18 +3,17 @@
 
 from __future__ import annotations
 
-import copy
-from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipip_dp.backends import BACKENDS
+from ipip_dp.checks import training_input
 from ipip_dp.config import schema
+from ipip_dp.running import machine
 from ipip_dp.text import is_positive, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from dargs import Argument
 
     from ipip_dp.config.params import Params
 
@@ -25,27 +24,9 @@ FINE_TUNING_KEYS = {
     "model_devi_activation_func": "give activation_function in default_training_param, a list of one for each student",
     "srtab_file_path": "give the table in user_forward_files of sections train and ipip_pretrain in machine.json",
 }
-NATURAL = ("expected an integer greater than 0", is_positive)
-RATE = ("expected a number greater than 0", is_positive)
-LAYERS = ("expected integers greater than 0", lambda sizes: bool(sizes) and all(map(is_positive, sizes)))
-NEIGHBOURS = (LAYERS[0], lambda sel: isinstance(sel, str) or LAYERS[1](sel if isinstance(sel, list) else [sel]))
-# Numbers of a training input that DeePMD-kit's schema does not bound.
-INPUT_BOUNDS = {
-    "training.numb_steps": NATURAL,
-    "training.disp_freq": NATURAL,
-    "training.save_freq": NATURAL,
-    "learning_rate.start_lr": RATE,
-    "learning_rate.stop_lr": RATE,
-    "learning_rate.decay_steps": NATURAL,
-    "model.descriptor.rcut": RATE,
-    "model.descriptor.sel": NEIGHBOURS,
-    "model.descriptor.neuron": LAYERS,
-    "model.descriptor.axis_neuron": NATURAL,
-    "model.fitting_net.neuron": LAYERS,
-}
 
 
-def check(jdata: dict[str, Any], params: Params) -> Iterator[str]:
+def check(jdata: dict[str, Any], params: Params, mdata: dict[str, Any] | None = None) -> Iterator[str]:
     """Check the backend, the keys of DP-GEN about training, and the training inputs."""
     fewest = 2 if jdata["model_devi_jobs"] else 1  # a deviation takes two
     if jdata["numb_models"] < fewest:
@@ -61,7 +42,7 @@ def check(jdata: dict[str, Any], params: Params) -> Iterator[str]:
             yield f"{key}: it does not reach pretraining, whose students fine-tuning starts from; {instead}"
     yield from _check_reuse(jdata)
     yield from _check_batch_sizes(jdata)
-    yield from _check_inputs(jdata, params)
+    yield from _check_inputs(jdata, params, mdata)
 
 
 def _check_backend(jdata: dict[str, Any]) -> Iterator[str]:
@@ -104,7 +85,7 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and value > 0
 
 
-def _check_inputs(jdata: dict[str, Any], params: Params) -> Iterator[str]:
+def _check_inputs(jdata: dict[str, Any], params: Params, mdata: dict[str, Any] | None) -> Iterator[str]:
     """Check what forgetting and the hand-over between trainings rely on."""
     if params.pretrain.numb_models == 1 and params.forget.method_at("finetune") == "none" and jdata["numb_models"] > 1:
         yield (
@@ -128,56 +109,54 @@ def _check_inputs(jdata: dict[str, Any], params: Params) -> Iterator[str]:
     yield from found
     if found:
         return
-    for key, value in inputs.items():
-        yield from _check_input(key, value, jdata["type_map"])
+    found = [problem for key in inputs for problem in training_input.check(key, inputs[key], jdata["type_map"])]
+    yield from found
     rate, rate_key = params.pretrain.learning_rate, "ipip.pretrain.learning_rate"
     if rate is not None and own is None:
         merged = {**next(iter(inputs.values())), "learning_rate": rate}
-        problems = _check_input("ipip.pretrain", merged, jdata["type_map"])
+        problems = training_input.check("ipip.pretrain", merged, jdata["type_map"])
         yield from (problem for problem in problems if problem.startswith(rate_key))
     if own is not None and rate is not None:
         yield f"{rate_key}: {own_key} has one of its own; remove one of the two"
+    if found:
+        return
+    inputs = {key: training_input.normalized(value, jdata["type_map"]) for key, value in inputs.items()}
+    for key, value in inputs.items():
+        if key != own_key:
+            yield from training_input.check_fine_tuning(key, value, _init_data(jdata), *_where(mdata))
+    if own is not None and params.relabel.max_in_domain > 0:
+        yield from _check_energies(own_key, inputs[own_key])
     if own is None and params.pretrain.numb_models is None:
         return  # every student fine-tunes the model it has pretrained
-    pretrained_key, pretrained = (own_key, own) if own is not None else next(iter(inputs.items()))
+    pretrained_key = own_key if own is not None else next(iter(inputs))
+    pretrained = inputs[pretrained_key]
     for key, value in inputs.items():
         for name in ("descriptor", "fitting_net"):
             yield from _same_model(pretrained_key, pretrained["model"], key, value["model"], name)
 
 
-def _check_input(key: str, value: dict[str, Any], type_map: list[str]) -> Iterator[str]:
-    """Compare a training input with DeePMD-kit's schema, with what DP-GEN and IPIP fill in."""
-    own = value["model"].get("type_map", type_map)
-    if own != type_map:
-        yield f"{key}.model.type_map: expected type_map of param.json, {shown(type_map)}, found {shown(own)}"
-    argument = _deepmd_schema()
-    if argument is not None:
-        from deepmd.utils.compat import update_deepmd_input
+def _check_energies(key: str, value: dict[str, Any]) -> Iterator[str]:
+    """Refuse to pretrain on energies that count from two zeros: the teacher's, and the reference's of the students."""
+    loss = value.get("loss", {})
+    for name in ("start_pref_e", "limit_pref_e"):
+        if loss.get(name):
+            yield (
+                f"{key}.loss.{name}: expected 0, found {loss[name]}; energies in the pool, which teacher and students "
+                "have labelled, count from different zeros. Train on forces, or let the teacher label every frame: "
+                "ipip.relabel.max_in_domain: 0"
+            )
 
-        value = copy.deepcopy(value)
-        value["model"]["type_map"] = type_map
-        training = value.setdefault("training", {})
-        if isinstance(training, dict) and isinstance(training.setdefault("training_data", {}), dict):
-            training["training_data"]["systems"] = ["."]
-        problems: list[str] = []
-        try:
-            value = update_deepmd_input(value, warning=False)
-            problems += map(str, schema.problems(argument, value, (key,)))
-        except Exception as error:  # whatever DeePMD-kit's own checks raise
-            problems.append(f"{key}: {error}")
-        yield from problems
-        if problems:
-            return
-    for path, (expected, holds) in INPUT_BOUNDS.items():
-        found: Any = value
-        for part in path.split("."):
-            found = found.get(part) if isinstance(found, dict) else None
-        if found is not None and not holds(found):
-            yield f"{key}.{path}: {expected}, found {shown(found)}"
-    descriptor = value["model"]["descriptor"]
-    sel, by_element = descriptor.get("sel"), descriptor.get("type") in ("se_e2_a", "se_e2_r", "se_e3")
-    if by_element and isinstance(sel, list) and len(sel) != len(type_map):
-        yield f"{key}.model.descriptor.sel: expected a number for each of {shown(type_map)}, found {shown(sel)}"
+
+def _init_data(jdata: dict[str, Any]) -> list[Path]:
+    return [Path(name) for name in jdata["init_data_sys"]]
+
+
+def _where(mdata: dict[str, Any] | None) -> tuple[bool, bool]:
+    """Whether trainings run in the run folder itself, and on this machine."""
+    if mdata is None:
+        return True, False
+    section = mdata["train"][0] if isinstance(mdata["train"], list) else mdata["train"]
+    return "LazyLocal" in section["machine"]["context_type"], machine.runs_here(section)
 
 
 def _same_model(own_key: str, own: dict[str, Any], key: str, default: dict[str, Any], name: str) -> Iterator[str]:
@@ -189,15 +168,3 @@ def _same_model(own_key: str, own: dict[str, Any], key: str, default: dict[str, 
                 f"{shown(theirs.get(part))}; fine-tuning starts from the pretrained weights, so the two models must "
                 "be the same"
             )
-
-
-@lru_cache(maxsize=1)
-def _deepmd_schema() -> Argument | None:
-    """DeePMD-kit's own schema of a training input; None if it is not installed here."""
-    from dargs import Argument
-
-    try:
-        from deepmd.utils.argcheck import gen_args
-    except ImportError:
-        return None
-    return Argument("input.json", dict, gen_args())

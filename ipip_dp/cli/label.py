@@ -48,7 +48,7 @@ def md(
             interval=value["interval"],
             friction=value["friction"],
             seed=value["seed"],
-            gate=Gate(value["min_distance"], value["max_force"]),
+            gate=Gate(value["min_distance"], value["max_force"], value.get("max_neighbor_distance")),
             fmt=value["format"],
             nopbc=value.get("nopbc", False),
             labeler=labeler,
@@ -70,6 +70,10 @@ def label(
         float | None,
         typer.Option(min=0, show_default="that of ipip.gate", help="Reject frames with larger forces, in eV/Angstrom."),
     ] = None,
+    max_neighbor_distance: Annotated[
+        float | None,
+        typer.Option(min=0, show_default="that of ipip.gate", help="Reject frames with an atom farther from others."),
+    ] = None,
     min_success: Annotated[
         float, typer.Option(min=0, max=1, help="Fail if a smaller fraction of the frames gets labels.")
     ] = 0.5,
@@ -80,7 +84,8 @@ def label(
 
     log_progress()
     config, elements = labeler_and_elements(labeler, param, type_map)
-    gate = gate_of(param, {"min_distance": min_distance, "max_force": max_force})
+    limits = {"min_distance": min_distance, "max_force": max_force, "max_neighbor_distance": max_neighbor_distance}
+    gate = gate_of(param, limits)
     summary = batch.label(
         [source], output, config, type_map=elements, gate=gate, fmt=fmt, workers=workers, min_success=min_success
     )

@@ -9,14 +9,14 @@ starts the reason that is reported for a rejected frame.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
 from ipip_dp.data.distances import image_distances
 from ipip_dp.text import is_positive
 
-GEOMETRY = ("min-distance", "cell")
+GEOMETRY = ("min-distance", "cell", "isolated")
 """How the reasons start that say something about a frame, and nothing about its labels."""
 
 SMALLEST_VOLUME = 1e-3  # Angstrom^3
@@ -31,10 +31,24 @@ class Gate:
         default=0.5, metadata={"doc": "Smallest distance between two atoms, in Angstrom.", **POSITIVE}
     )
     max_force: float = field(default=100.0, metadata={"doc": "Largest force on an atom, in eV/Angstrom.", **POSITIVE})
+    max_neighbor_distance: float | None = field(
+        default=None,
+        metadata={
+            "doc": "Largest distance of an atom to its nearest neighbour, in Angstrom. By default the cutoff of a "
+            "labeler that warns of isolated atoms, as CHGNet does (6), and no limit for others.",
+            "types": [int, float, None],
+            "check": lambda value: value is None or is_positive(value),
+            "expected": "expected a number greater than 0 or null",
+        },
+    )
+
+    def limits(self) -> dict[str, float]:
+        """The limits there are, by name."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def check_geometry(coords: np.ndarray, cells: np.ndarray | None, gate: Gate) -> list[str | None]:
-    """Check frames before they are labelled: "non-finite", "cell", "min-distance".
+    """Check frames before they are labelled: "non-finite", "cell", "min-distance", "isolated".
 
     Parameters
     ----------
@@ -106,6 +120,22 @@ def shortest_distance(coords: np.ndarray, cell: np.ndarray | None, cutoff: float
     return float(shortest) if shortest < cutoff else np.inf
 
 
+def nearest_distances(coords: np.ndarray, cell: np.ndarray | None, cutoff: float) -> np.ndarray:
+    """Return the distance of every atom to its nearest neighbour, which may be an image of its own.
+
+    Parameters
+    ----------
+    coords, cell, cutoff
+        See :func:`shortest_distance`.
+
+    Returns
+    -------
+    ndarray, shape (n_atoms,)
+        Angstrom; larger than `cutoff`, but otherwise unknown, where there is none within it.
+    """
+    return np.min([distances.min(axis=1) for distances in image_distances(coords, cell, cutoff)], axis=0)
+
+
 def have_volume(cells: np.ndarray) -> np.ndarray:
     """Which of some cells, shape (..., 3, 3), in Angstrom, have a volume; shape (...)."""
     return np.abs(np.linalg.det(cells)) > SMALLEST_VOLUME
@@ -122,6 +152,10 @@ def _geometry_reason(coords: np.ndarray, cell: np.ndarray | None, gate: Gate) ->
     distance = shortest_distance(coords, cell, gate.min_distance)
     if distance < gate.min_distance:
         return f"min-distance: two atoms are {distance:.3f} A apart, the limit is {gate.min_distance:g} A"
+    if gate.max_neighbor_distance is not None:
+        alone = nearest_distances(coords, cell, gate.max_neighbor_distance) > gate.max_neighbor_distance
+        if alone.any():
+            return f"isolated: atom {alone.argmax()} has no other within {gate.max_neighbor_distance:g} A"
     return None
 
 

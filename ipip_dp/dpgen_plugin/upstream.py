@@ -36,6 +36,7 @@ REPLACED: dict[str, dict[str, tuple[str, ...]]] = {
         "record_iter": ("record", "ii", "jj"),
         "_check_empty_iter": ("iter_index", "max_v"),
         "_read_model_devi_file": ("task_path",),
+        "make_fp_custom": ("iter_index", "jdata"),
     },
     "dpdispatcher.submission": {
         "Submission.run_submission": ("self", "*", "check_interval", "continue_on_failure"),

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 IMPORT_PATH = r"\w+(\.\w+)*:\w+"
 METHODS = ("get_potential_energy", "get_forces")
+# Calculators of periodic structures that warn of atoms without a neighbour within their cutoff, in Angstrom: CHGNet's
+# graph converter (chgnet/graph/converter.py; atom_graph_cutoff of its pretrained models).
+CRYSTALS_ONLY = {"chgnet": 6.0}
 # Our extra that brings a calculator's package.
 EXTRAS = {"chgnet": "chgnet", "tblite": "xtb"}
 
@@ -82,6 +85,16 @@ class AseLabeler(Labeler):
     def files(cls, config: dict[str, Any]) -> list[str]:
         """The files that kwargs name: any value, or word of one, may."""
         return files_among(config.get("kwargs", {}))
+
+    @classmethod
+    def neighbor_cutoff(cls, config: dict[str, Any]) -> float | None:
+        """That of CHGNet."""
+        return CRYSTALS_ONLY.get(config["calculator"].partition(".")[0])
+
+    @classmethod
+    def needs_cell(cls, config: dict[str, Any]) -> bool:
+        """So does CHGNet."""
+        return config["calculator"].partition(".")[0] in CRYSTALS_ONLY
 
     @classmethod
     def check(cls, config: dict[str, Any], here: bool) -> Iterator[tuple[str, str]]:

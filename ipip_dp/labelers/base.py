@@ -111,6 +111,16 @@ class Labeler(Driver):
         return None
 
     @classmethod
+    def neighbor_cutoff(cls, config: dict[str, Any]) -> float | None:
+        """The distance, in Angstrom, within which every atom needs another, by the labeler's own word."""
+        return None
+
+    @classmethod
+    def needs_cell(cls, config: dict[str, Any]) -> bool:
+        """Whether it labels periodic structures only."""
+        return False
+
+    @classmethod
     def check(cls, config: dict[str, Any], here: bool) -> Iterator[tuple[str, str]]:
         """Yield what is wrong with its section: the key, and what is wrong with its value.
 

@@ -15,7 +15,7 @@ import os
 import shutil
 import time
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -130,6 +130,8 @@ def label_groups(
     IpipError
         See :func:`label`.
     """
+    if gate.max_neighbor_distance is None:
+        gate = replace(gate, max_neighbor_distance=kind_of(config).neighbor_cutoff(config))
     job = _fingerprint(groups, config, type_map, gate)
     finished = read_summary(output, job)
     if finished is not None:
@@ -187,7 +189,7 @@ def read_summary(output: Path, job: str | None = None) -> LabelSummary | None:
 
 
 def _fingerprint(groups: Sequence[FrameGroup], config: dict[str, Any], type_map: Sequence[str], gate: Gate) -> str:
-    settings = json.dumps([config, list(type_map), asdict(gate)], sort_keys=True)
+    settings = json.dumps([config, list(type_map), gate.limits()], sort_keys=True)
     digest = hashlib.sha256(settings.encode())
     for group in groups:
         for name in ("atom_types", "cells", "coords"):

@@ -51,6 +51,7 @@ def settings_argument() -> Argument:
             Argument("seed", int),
             *(positive(name, int) for name in ("nsteps", "interval")),
             *(positive(name, float) for name in ("timestep", "friction", "min_distance", "max_force")),
+            Argument("max_neighbor_distance", float, optional=True),
         ],
     )
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from ipip_dp import workdir
 from ipip_dp.data import dumps, systems
 from ipip_dp.data.frames import frame_arrays, joined
 from ipip_dp.errors import IpipError
@@ -25,6 +28,9 @@ FORMATS = {
     ".traj": "ase/traj",
     ".lammpstrj": "lammps/dump",
 }
+VACUUM = 10.0  # Angstrom
+OPEN_POSCAR = "no periodic boundaries (ipip)"
+"""The comment of a POSCAR whose cell is only there because the format has no other way."""
 # Files of many frames of any composition, for which dpdata's own readers want labels.
 READ_BY_ASE = {"extxyz": "extxyz", "ase/traj": "traj"}
 
@@ -116,7 +122,23 @@ def _read_one(source: Path, fmt: str, type_map: list[str]) -> Iterator[tuple[int
     elif fmt == "deepmd/npy":
         yield 0, systems.read_unlabelled(source, type_map)
     else:
-        yield 0, dpdata.System(str(source), fmt=fmt, type_map=type_map)
+        system = dpdata.System(str(source), fmt=fmt, type_map=type_map)
+        if fmt == "vasp/poscar" and source.read_text(errors="replace").startswith(OPEN_POSCAR):
+            system.data["nopbc"] = True
+        yield 0, system
+
+
+def write_open_poscar(system: dpdata.System, path: Path) -> None:
+    """Write the only frame of an open system as a POSCAR that :func:`read_frames` knows to be open.
+
+    To other programs it is periodic, with vacuum of ``VACUUM`` between images.
+    """
+    system = system.copy()
+    system.data["coords"] = system["coords"] - system["coords"].min(axis=1, keepdims=True)
+    system.data["cells"] = np.diag(system["coords"][0].max(axis=0) + VACUUM)[None]
+    system.to("vasp/poscar", str(path))
+    lines = path.read_text().splitlines(keepends=True)
+    workdir.write_text(path, "".join([f"{OPEN_POSCAR}\n", *lines[1:]]))
 
 
 def _guess_format(path: Path) -> str:

@@ -101,9 +101,9 @@ def submit(
 
 def label(context: Context, who: Who, work_path: Path, tasks: Sequence[str], *, min_success: float) -> None:
     """Label ``frames`` of every task folder, made ready by :func:`prepare`, into ``labels``."""
-    gate = context.params.gate
     command = ["ipip", "label", "frames", "labels", "--labeler", LABELER, "--type-map", ",".join(context.type_map)]
-    command += ["--min-distance", str(gate.min_distance), "--max-force", str(gate.max_force)]
+    for name, limit in context.params.gate.limits().items():
+        command += [f"--{name.replace('_', '-')}", str(limit)]
     command += ["--min-success", str(min_success)]
     if source(context, who).section == "ipip_label":
         command += ["--workers", str(dispatch.workers(context.mdata))]

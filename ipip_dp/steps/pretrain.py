@@ -54,8 +54,11 @@ def training_input(context: Context, member: int, systems: Sequence[str]) -> dic
     for number, part in enumerate(descriptor.get("list", [descriptor])):
         part["seed"] = context.random_seed("descriptor", member, number)
     model.setdefault("fitting_net", {})["seed"] = context.random_seed("fitting_net", member)
+    if isinstance(model.get("type_embedding"), dict):
+        model["type_embedding"]["seed"] = context.random_seed("type_embedding", member)
     training = result.setdefault("training", {})
-    training.pop("stop_batch", None)  # the old name of numb_steps
+    for name in ("stop_batch", "num_step", "num_steps", "numb_step"):  # DeePMD-kit's other names of numb_steps
+        training.pop(name, None)
     training.pop("validation_data", None)
     batch_size = training.get("training_data", {}).get("batch_size", "auto")
     training["training_data"] = {

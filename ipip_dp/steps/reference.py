@@ -3,14 +3,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import shutil
+from typing import TYPE_CHECKING, Any
 
 from ipip_dp import workdir
+from ipip_dp.data import dumps
 from ipip_dp.errors import IpipError
 from ipip_dp.labelers.batch import read_summary
+from ipip_dp.labelers.read import write_open_poscar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ipip_dp.steps.context import Context
+
+
+def write_candidates(make: Callable[[int, dict[str, Any]], None], iter_index: int, jdata: dict[str, Any]) -> None:
+    """Write the input files of fp_style custom; DP-GEN's own function, which takes every candidate for periodic.
+
+    Candidates without periodic boundaries are written again, from the dump.
+    """
+    make(iter_index, jdata)
+    params = jdata["fp_params"]
+    for task in sorted(workdir.Iteration(iter_index).fp.glob("task.*")):
+        *_, (_, text) = dumps.read_texts(task / "conf.dump")
+        system = dumps.parse(text, jdata["type_map"])
+        if system.nopbc:
+            target = task / params["input_fn"]
+            if target.is_dir():
+                shutil.rmtree(target)
+            if params["input_fmt"] == "vasp/poscar":
+                write_open_poscar(system, target)
+            else:
+                system.to(params["input_fmt"], str(target))
 
 
 def collect(context: Context) -> None:

@@ -13,7 +13,6 @@ import itertools
 import json
 import shutil
 from collections import defaultdict
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -158,7 +157,7 @@ def prepare(context: Context) -> list[labelling.Who]:
         if not (folder / "frames").is_dir():
             write_frames(context, frames, source, folder / "frames")
         labelling.prepare(context, task, folder)
-        workdir.write_task(folder / "gate.json", asdict(context.params.gate), "labels")
+        workdir.write_task(folder / "gate.json", context.params.gate.limits(), "labels")
         tasks.append(task)
     return tasks
 

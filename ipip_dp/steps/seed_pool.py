@@ -68,8 +68,7 @@ def prepare_md(
             "nsteps": nsteps,
             "interval": interval,
             "seed": context.random_seed("md", work_path.name, task),
-            "min_distance": params.gate.min_distance,
-            "max_force": params.gate.max_force,
+            **params.gate.limits(),
         }
         if context.jdata.get("model_devi_nopbc"):  # as in the MD of exploration
             settings["nopbc"] = True

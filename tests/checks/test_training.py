@@ -91,9 +91,22 @@ def test_conflict(run, key, value, text):
     assert found(run, {**renamed, key: value}) == [f"param.json: {text.format(folder=run.folder)}"]
 
 
+FORCES = {"start_pref_f": 10, "start_pref_e": 0, "limit_pref_e": 0}
+
+
+def test_pretraining_on_energies_of_two_zeros_is_refused(run):
+    """In the pool are labels of the teacher and of students, unless the teacher labels every frame."""
+    training = {**run.param["default_training_param"], "loss": {**FORCES, "start_pref_e": 0.02}}
+    (line,) = found(run, {"ipip.pretrain.training_param": training})
+    assert line.startswith("param.json: ipip.pretrain.training_param.loss.start_pref_e: expected 0, found 0.02; ")
+    del training["loss"]  # DeePMD-kit's own default has one, too
+    assert len(found(run, {"ipip.pretrain.training_param": training})) == 1
+    assert found(run, {"ipip.pretrain.training_param": training, "ipip.relabel.max_in_domain": 0}) == []
+
+
 @pytest.mark.parametrize("part", ["descriptor", "fitting_net"])
 def test_pretraining_another_model_cannot_be_fine_tuned(run, part):
-    training = run.param["default_training_param"]
+    training = {**run.param["default_training_param"], "loss": FORCES}
     training["model"][part]["neuron"] = [4, 4]
     (line,) = found(run, {"ipip.pretrain.training_param": training})
     path = f"training_param.model.{part}.neuron: "
@@ -102,7 +115,7 @@ def test_pretraining_another_model_cannot_be_fine_tuned(run, part):
 
 def test_pretraining_may_have_another_loss_and_other_seeds(run):
     training = run.param["default_training_param"]
-    training["loss"] = {"start_pref_f": 10}
+    training["loss"] = FORCES
     training["model"]["descriptor"]["seed"] = training["model"]["fitting_net"]["seed"] = 7
     assert found(run, {"ipip.pretrain.training_param": training}) == []
 
@@ -117,7 +130,7 @@ def test_one_pretrained_student_makes_an_ensemble_of_equal_models_only(run):
 
 
 def test_two_learning_rates_of_pretraining_are_one_too_many(run):
-    training = run.param["default_training_param"]
+    training = {**run.param["default_training_param"], "loss": FORCES}
     rate = {"type": "exp", "start_lr": 0.001}
     (line,) = found(run, {"ipip.pretrain.training_param": training, "ipip.pretrain.learning_rate": rate})
     assert line.endswith("learning_rate: ipip.pretrain.training_param has one of its own; remove one of the two")
