@@ -35,13 +35,14 @@ def evaluate(
         errors = held_out.errors([data], elements, file)
     if output is not None:
         workdir.write_json(output, errors)
-    table = Table("model", "force RMSE (eV/A)", "force MAE (eV/A)", "energy RMSE (eV/atom)", "frames")
+    table = Table("model", "force RMSE (eV/A)", "force MAE (eV/A)", "energy RMSE (eV/atom)", "aligned", "frames")
     for name, row in [*zip(map(str, models), errors["students"], strict=True), ("mean of all", errors["ensemble"])]:
         table.add_row(
             name,
             f"{row['force_rmse']:.4f}",
             f"{row['force_mae']:.4f}",
-            f"{row['energy_rmse_per_atom']:.4f}",
+            f"{row['energy_rmse_per_atom_raw']:.4f}",
+            f"{row['energy_rmse_per_atom_aligned']:.4f}",
             str(row["n_frames"]),
         )
     Console().print(table)

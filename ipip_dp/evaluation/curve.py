@@ -28,12 +28,18 @@ def rows() -> list[dict[str, Any]]:
             "teacher_force_rmse": errors["teacher"]["force_rmse"],
             "student_force_rmse": float(np.mean([student["force_rmse"] for student in errors["students"]])),
             "ensemble_force_rmse": errors["ensemble"]["force_rmse"],
-            "ensemble_energy_rmse_per_atom": errors["ensemble"]["energy_rmse_per_atom"],
+            "ensemble_energy_rmse_per_atom_raw": errors["ensemble"].get("energy_rmse_per_atom_raw", ""),
+            "ensemble_energy_rmse_per_atom_aligned": _aligned(errors["ensemble"]),
         }
         summary = iteration.relabel / "summary.json"
         counts = json.loads(summary.read_text()) if summary.is_file() else {}
         result.append({**row, **{name: counts.get(name, "") for name in ("in_domain", "candidate", "failed")}})
     return result
+
+
+def _aligned(errors: dict[str, Any]) -> Any:
+    """The energy error after alignment; until version 0.1 there was no other, and it had this name."""
+    return errors.get("energy_rmse_per_atom_aligned", errors.get("energy_rmse_per_atom"))
 
 
 def write() -> None:

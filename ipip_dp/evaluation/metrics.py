@@ -30,8 +30,11 @@ class Errors:
     force_norm : float
         Mean norm of the force difference per atom, eV/Angstrom: the measure of the IPIP
         paper (arXiv 2507.20118).
-    energy_rmse_per_atom : float
-        After element-wise alignment, eV.
+    energy_rmse_per_atom_raw : float
+        As measured, eV: what a wrong energy bias of a student shows in. A teacher counts from another zero than the
+        reference.
+    energy_rmse_per_atom_aligned : float
+        After element-wise alignment, eV: whatever the zero.
     virial_rmse_per_atom : float or None
         Over virial components, eV; None when frames lack virials.
     n_frames : int
@@ -41,7 +44,8 @@ class Errors:
     force_rmse: float
     force_mae: float
     force_norm: float
-    energy_rmse_per_atom: float
+    energy_rmse_per_atom_raw: float
+    energy_rmse_per_atom_aligned: float
     virial_rmse_per_atom: float | None
     n_frames: int
 
@@ -179,10 +183,15 @@ def _errors(parts: Sequence[Difference], residuals: Sequence[np.ndarray]) -> Err
         force_rmse=_mean(sum(part.force_squares for part in parts), 3 * n_atoms) ** 0.5,
         force_mae=_mean(sum(part.force_absolutes for part in parts), 3 * n_atoms),
         force_norm=_mean(sum(part.force_norms for part in parts), n_atoms),
-        energy_rmse_per_atom=_mean(sum(float(np.sum(np.square(each))) for each in residuals), n_frames) ** 0.5,
+        energy_rmse_per_atom_raw=_root_mean_square([part.energies / part.n_atoms for part in parts]),
+        energy_rmse_per_atom_aligned=_root_mean_square(residuals),
         virial_rmse_per_atom=_mean(sum(virials), 9 * n_frames) ** 0.5 if len(virials) == len(counted) else None,
         n_frames=n_frames,
     )
+
+
+def _root_mean_square(values: Sequence[np.ndarray]) -> float:
+    return _mean(sum(float(np.sum(np.square(each))) for each in values), sum(map(len, values))) ** 0.5
 
 
 def _mean(total: float, number: int) -> float:

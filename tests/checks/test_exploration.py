@@ -75,6 +75,7 @@ def test_the_ensemble_decides_what_a_job_needs(run):
     assert found(run, {f"{job}.press": REMOVED}) == []
     (line,) = found(run, {f"{job}.ensemble": "npt", f"{job}.press": REMOVED})
     assert line == f"param.json: {job}.press: expected a list of pressures in bar for npt, found null"
+    assert found(run, {"model_devi_nopbc": True}) == []
     (line,) = found(run, {f"{job}.ensemble": "npt", "model_devi_nopbc": True})
     assert line == f"param.json: {job}.ensemble: npt needs periodic boundaries, but model_devi_nopbc is true"
 
@@ -99,6 +100,10 @@ def test_trust_levels_of_a_job_count_for_the_systems_of_the_job(run):
     ]
 
 
+WHOLE = (
+    "pair_style deepmd ../graph.000.pb ../graph.001.pb out_freq {} out_file model_devi.out\npair_coeff * *\n"
+    "dump dpgen_dump all custom 10 traj\n"
+)
 TEMPLATE = "pair_style deepmd graph.pb\npair_coeff * *\ndump dpgen_dump all custom 10 traj\n"
 
 
@@ -131,10 +136,17 @@ TEMPLATE = "pair_style deepmd graph.pb\npair_coeff * *\ndump dpgen_dump all cust
             {"sys_rev_mat": {"0": {"lmp": {"V_T": []}}}},
             'sys_rev_mat.0.lmp: expected a list of values for every variable, found {"V_T": []}',
         ),
+        (TEMPLATE, {"rev_mat": {"lmp": {"V_T": [300]}, "plm": {"V_A": 1}, "_comment": "mine"}}, None),
+        (TEMPLATE + "boundary p p f\n", {}, "template.lmp: expected boundaries that are all periodic (p), or none is, "
+         "found p p f in in.lmp"),
+        (TEMPLATE + "boundary s s s\n", {}, None),
+        (TEMPLATE + "boundary V_B V_B V_B\n", {}, None),
+        (WHOLE.format(30), {}, None),
+        (WHOLE.format(15), {}, "template.lmp: expected out_freq to be a multiple of trj_freq, 10, or rows lack a "
+         "frame; found 15 in in.lmp"),
         (None, {}, 'template.lmp: expected a file that exists, found "in.lmp"'),
     ],
-    ids=["good", "no dump", "twice", "no list", "no object", "no value", "no file"],
-)
+)  # fmt: skip
 def test_a_template(run, text, changes, line):
     if text is not None:
         Path("in.lmp").write_text(text)
@@ -147,3 +159,19 @@ def test_a_template(run, text, changes, line):
     }
     wanted = [] if line is None else [f"param.json: model_devi_jobs[0].{line}"]
     assert found(run, {"model_devi_jobs": [job]}) == wanted
+
+
+def test_plumed_needs_its_fix(run):
+    Path("in.lmp").write_text(TEMPLATE)
+    Path("in.plm").write_text("")
+    job = {"sys_idx": [0], "trj_freq": 10, "template": {"lmp": "in.lmp", "plm": "in.plm"}}
+    (line,) = found(run, {"model_devi_plumed": True, "model_devi_jobs": [job]})
+    assert line.endswith("template.lmp: expected exactly one line fix dpgen_plm ... in in.lmp")
+    Path("in.lmp").write_text(f"{TEMPLATE}fix dpgen_plm all plumed plumedfile in outfile out\n")
+    assert found(run, {"model_devi_plumed": True, "model_devi_jobs": [job]}) == []
+
+
+def test_some_frames_must_come_after_the_skipped_ones(run):
+    assert found(run, {"model_devi_skip": 500}) == []
+    (line,) = found(run, {"model_devi_skip": 501})
+    assert line == "param.json: model_devi_jobs[0].nsteps: 500 is below model_devi_skip, 501; no frame is looked at"

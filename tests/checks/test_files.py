@@ -277,3 +277,44 @@ def test_a_cell_without_volume_is_no_start_structure(run):
     (line,) = found(run)
     assert line.startswith("param.json: sys_configs: structures/mos2_mono27.vasp")
     assert "in a cell that has a volume" in line
+
+
+LMP = """mos2
+
+3 atoms
+2 atom types
+
+0 12 xlo xhi
+0 12 ylo yhi
+0 12 zlo zhi
+0 0 0 xy xz yz
+
+Atoms # atomic
+
+1 1 5.0 5.0 5.0
+2 2 6.3 6.3 6.3
+3 2 3.7 3.7 6.3
+"""
+
+
+def test_lammps_numbers_elements_as_type_map_does(run):
+    Path("structures/a.lmp").write_text(LMP)
+    changes = {"sys_format": "lammps/lmp", "sys_configs": [["a.lmp"]]}
+    assert found(run, changes) == []
+    (line,) = found(run, {**changes, "type_map": ["Mo", "S"], "ipip.teacher.elements": ["Mo", "W"]})
+    assert line == "param.json: ipip.teacher.elements: it knows Mo, W, but structures/a.lmp has S"
+
+
+def test_many_lines_of_one_mistake_are_one(run):
+    (line,) = found(run, {"sys_configs": [[f"lost_{number}.vasp" for number in range(16)]]})
+    assert line == "param.json: sys_configs[0][0]: no file matches structures/lost_0.vasp (and 15 more of this kind)"
+
+
+def test_a_teacher_of_crystals_needs_cells(run):
+    chgnet = {"ipip.teacher": {"type": "ase", "calculator": "chgnet.model.dynamics:CHGNetCalculator"}}
+    elsewhere = {"ipip_label": {**run.machine["model_devi"], "command": "ssh gpu ipip"}}
+    assert found(run, chgnet, elsewhere) == []
+    (line,) = found(run, {**chgnet, "model_devi_nopbc": True}, elsewhere)
+    assert line.endswith(
+        "ipip.teacher: it labels periodic structures only, but those of model_devi_nopbc have open boundaries"
+    )

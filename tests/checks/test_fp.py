@@ -118,3 +118,13 @@ def test_frames_cut_into_clusters_are_refused(run):
     assert found(run, {**gaussian, "use_clusters": False}) == []
     line = "param.json: cluster_cutoff: frames cut into clusters cannot be relabelled; remove the key"
     assert line in found(run, {**gaussian, "use_clusters": True, "cluster_cutoff": 5.0})
+
+
+def test_a_shrink_wrapped_box_is_no_cell_of_vasp(run):
+    Path("in.lmp").write_text("boundary s s s\npair_style deepmd x\ndump dpgen_dump all custom 10 x\n")
+    job = {"sys_idx": [0], "trj_freq": 10, "template": {"lmp": "in.lmp"}}
+    assert found(run, {"model_devi_jobs": [job]}) == []
+    (line,) = found(run, {"model_devi_jobs": [job], "fp_params.input_fmt": "lammps/lmp"})
+    assert line.startswith(
+        "param.json: fp_params.input_fmt: expected a format that keeps open boundaries, as deepmd/npy"
+    )

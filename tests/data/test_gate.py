@@ -71,3 +71,18 @@ def test_label_reasons():
     assert reasons[3].startswith("non-finite: energy")
     virials = np.full((4, 3, 3), np.nan)
     assert check_labels(energies, forces, virials, Gate())[0].startswith("non-finite")
+
+
+def test_isolated_atoms() -> None:
+    cell = 20 * np.eye(3)
+    coords = np.array([[[5, 5, 5], [6.5, 6.5, 6.5], [15.0, 15, 15]], [[5, 5, 5], [6.5, 6.5, 6.5], [1, 5, 5]]])
+    cells = np.array([cell, cell])
+    assert check_geometry(coords, cells, Gate()) == [None, None]
+    reasons = check_geometry(coords, cells, Gate(max_neighbor_distance=6))
+    assert reasons == ["isolated: atom 2 has no other within 6 A", None]
+    across = np.array([[[0.5, 5, 5], [19.5, 5, 5]]])
+    assert check_geometry(across, cells[:1], Gate(max_neighbor_distance=2)) == [None]
+    (reason,) = check_geometry(across, None, Gate(max_neighbor_distance=2))
+    assert reason == "isolated: atom 0 has no other within 2 A"
+    alone_in_a_small_cell = np.array([[[0.0, 0, 0]]])
+    assert check_geometry(alone_in_a_small_cell, 3 * np.eye(3)[None], Gate(max_neighbor_distance=3.5)) == [None]

@@ -63,7 +63,7 @@ def test_blocks_of_one_system_are_one_system():
     two = compare([("a", part) for part in parts], ("students", iter(halves)))
     assert list(two["systems"]) == ["a"]
     assert two["systems"]["a"]["ensemble"] == pytest.approx(one["systems"]["a"]["ensemble"])
-    assert two["ensemble"]["energy_rmse_per_atom"] == pytest.approx(np.std(1.5 * errors) / 3)
+    assert two["ensemble"]["energy_rmse_per_atom_aligned"] == pytest.approx(np.std(1.5 * errors) / 3)
 
 
 def test_the_teacher_is_not_measured_where_it_fails_and_students_are():

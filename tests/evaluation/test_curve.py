@@ -44,7 +44,7 @@ def test_the_best_iteration_is_the_one_with_the_smallest_error():
 
 
 def write_iteration(index: int, error: float, counts: dict | None = None):
-    group = {"force_rmse": error, "energy_rmse_per_atom": error / 10}
+    group = {"force_rmse": error, "energy_rmse_per_atom_raw": error, "energy_rmse_per_atom_aligned": error / 10}
     value = {
         "pool_frames": 100 + index,
         "reference_frames": 24,

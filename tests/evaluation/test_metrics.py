@@ -52,7 +52,7 @@ def test_errors_of_known_differences_are_pooled_over_sizes() -> None:
     assert errors.force_rmse == pytest.approx(np.sqrt(25 * 2 / 30))
     # 2 of 3 frames, by 2 eV in 4 atoms
     assert errors.virial_rmse_per_atom == pytest.approx(0.5 * np.sqrt(2 / 3))
-    assert errors.energy_rmse_per_atom == pytest.approx(0, abs=1e-12)
+    assert errors.energy_rmse_per_atom_aligned == pytest.approx(0, abs=1e-12)
     assert errors.n_frames == 3
     first, second = per_system(reference, predicted)
     assert (first.force_norm, second.force_norm) == (pytest.approx(5), 0)
@@ -80,7 +80,15 @@ def test_alignment_is_shared_by_all_systems() -> None:
     reference = [make_data("S S", 5, 1), make_data("S S", 5, 2)]
     predicted = [{**data, "energies": data["energies"] + e} for data, e in zip(reference, (0.2, -0.2), strict=True)]
     for errors in [pooled(reference, predicted), *per_system(reference, predicted)]:
-        assert errors.energy_rmse_per_atom == pytest.approx(0.1)
+        assert errors.energy_rmse_per_atom_aligned == pytest.approx(0.1)
+
+
+def test_a_wrong_energy_bias_shows_as_measured() -> None:
+    reference = [make_data("Mo S S", 3), make_data("S S", 2)]
+    predicted = [{**data, "energies": data["energies"] - 2.5 * len(data["atom_types"])} for data in reference]
+    errors = pooled(reference, predicted)
+    assert errors.energy_rmse_per_atom_raw == pytest.approx(2.5)
+    assert errors.energy_rmse_per_atom_aligned == pytest.approx(0, abs=1e-10)
 
 
 def test_rank_deficient_compositions_give_the_smallest_offsets() -> None:
@@ -96,7 +104,7 @@ def test_type_map_order_and_interleaving_do_not_matter() -> None:
     predicted = [make_data("O Mo S O", 4, names=("O", "H", "S", "Mo")), make_data("S Mo Mo", 4)]
     for one, other in zip(reference, predicted, strict=True):
         other["energies"] = one["energies"] - shift(one)
-    assert pooled(reference, predicted).energy_rmse_per_atom == pytest.approx(0, abs=1e-10)
+    assert pooled(reference, predicted).energy_rmse_per_atom_aligned == pytest.approx(0, abs=1e-10)
 
 
 def test_other_atoms_are_refused() -> None:
@@ -111,13 +119,13 @@ def test_predictions_that_are_not_finite_make_errors_nan(bad: float) -> None:
     predicted[0]["forces"][1, 0, 2] = bad
     predicted[0]["energies"][1] = bad
     errors = pooled(reference, predicted)
-    assert np.isnan([errors.force_rmse, errors.force_mae, errors.force_norm, errors.energy_rmse_per_atom]).all()
+    assert np.isnan([errors.force_rmse, errors.force_mae, errors.force_norm, errors.energy_rmse_per_atom_aligned]).all()
     assert errors.virial_rmse_per_atom == 0
     # the bad frame does not spoil the alignment of the others
-    assert per_system(reference, predicted)[1].energy_rmse_per_atom == pytest.approx(0, abs=1e-10)
+    assert per_system(reference, predicted)[1].energy_rmse_per_atom_aligned == pytest.approx(0, abs=1e-10)
     assert errors.n_frames == 6
     predicted[0]["energies"][:] = predicted[1]["energies"][:] = bad
-    assert np.isnan(pooled(reference, predicted).energy_rmse_per_atom)
+    assert np.isnan(pooled(reference, predicted).energy_rmse_per_atom_aligned)
 
 
 def test_single_precision_labels_are_compared_in_double() -> None:

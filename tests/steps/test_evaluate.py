@@ -93,7 +93,7 @@ def test_an_energy_zero_per_element_is_no_error(held_out, tmp_path):
     shifts = [np.array(1 * -100.0 + 1 * 7.0), np.array(1 * -100.0 + 2 * 7.0)]
     path = write_predictions(tmp_path / "students.npz", systems, [0.0], shifts)
     found = evaluate.errors([folder], TYPE_MAP, path)
-    assert found["ensemble"]["energy_rmse_per_atom"] == pytest.approx(0, abs=1e-10)
+    assert found["ensemble"]["energy_rmse_per_atom_aligned"] == pytest.approx(0, abs=1e-10)
 
 
 def test_frames_the_teacher_fails_on_are_left_out_of_its_errors(held_out, tmp_path):
