@@ -27,7 +27,7 @@ test: install
 	ruff check ipip_dp tests
 	ruff format --check ipip_dp tests
 	mypy
-	pytest -n 2 --dist loadfile
+	pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Fast tests on the oldest Python with the lowest versions we allow, and on the newest Python with the newest.
 test-versions: install

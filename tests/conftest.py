@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -151,3 +152,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory, wrappers: Path) -> Run:
     done = run(*DPGEN, timeout=3600, **counted(run, wrappers))
     assert done.returncode == 0, done.stdout[-3000:]
     return run
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files with slow tests first, so that no core waits for the last of them at the end."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])

@@ -82,7 +82,7 @@ def normalized(value: dict[str, Any], type_map: list[str]) -> dict[str, Any]:
     argument = _deepmd_schema()
     if argument is None:
         return value
-    value = _filled_in(value, type_map)
+    value = _updated(value, type_map)
     value.setdefault("loss", {})  # whose defaults count even if it is left out
     return argument.normalize_value(value, trim_pattern="_*")
 
@@ -132,12 +132,16 @@ def _filled_in(value: dict[str, Any], type_map: list[str]) -> dict[str, Any]:
     return value
 
 
-def _against(argument: Argument, key: str, value: dict[str, Any], type_map: list[str]) -> Iterator[str]:
+def _updated(value: dict[str, Any], type_map: list[str]) -> dict[str, Any]:
+    """The input as DeePMD-kit reads those of its earlier versions."""
     from deepmd.utils.compat import update_deepmd_input
 
+    return update_deepmd_input(_filled_in(value, type_map), warning=False)
+
+
+def _against(argument: Argument, key: str, value: dict[str, Any], type_map: list[str]) -> Iterator[str]:
     try:
-        value = update_deepmd_input(_filled_in(value, type_map), warning=False)
-        yield from map(str, schema.problems(argument, value, (key,)))
+        yield from map(str, schema.problems(argument, _updated(value, type_map), (key,)))
     except Exception as error:  # whatever DeePMD-kit's own checks raise
         yield f"{key}: {reason(error)}"
 

@@ -93,6 +93,7 @@ def _section_problems(name: str, section: dict[str, Any], path: schema.KeyPath) 
     yield from schema.unfilled(section, path)
     if found:
         return
+    yield from _unwritable(section["resources"], place)
     if section["machine"]["context_type"] in REMOTE and not section["machine"].get("remote_root"):
         yield schema.Problem((*path, "machine", "remote_root"), "missing; expected the folder where the jobs run")
     command = section.get("command")
@@ -170,9 +171,6 @@ def _resources(value: Any) -> Argument:
         _require(resources.sub_fields[name], partial(operator.le, smallest), f"expected {kind} of at least {smallest}")
     for name in TEXTS:
         _require(resources.sub_fields[name], _are_texts, "expected a list of strings")
-    for name, written in (("source_list", _source), ("module_list", _module), ("module_unload_list", _module)):
-        expected = "expected words that a shell does not expand; shell code goes to prepend_script"
-        _require(resources.sub_fields[name], partial(_can_be, written), expected)
     _require(
         resources.sub_fields["envs"],
         lambda envs: all(ENVIRONMENT.fullmatch(name) and not isinstance(text, dict) for name, text in envs.items()),
@@ -187,26 +185,18 @@ def _are_texts(texts: list[Any]) -> bool:
     return all(isinstance(text, str) for text in texts)
 
 
-def _source(text: str) -> None:
+def _unwritable(resources: dict[str, Any], path: schema.KeyPath) -> Iterator[schema.Problem]:
+    """Words that dpdispatcher does not write into its scripts."""
     from dpdispatcher import machine
 
-    machine._format_source_command(text)
-
-
-def _module(text: str) -> None:
-    from dpdispatcher import machine
-
-    machine._format_module_command("load", text)
-
-
-def _can_be(written: Callable[[str], None], texts: list[Any]) -> bool:
-    """Whether dpdispatcher writes the texts into its scripts."""
-    try:
-        for text in texts:
-            written(text)
-    except (TypeError, ValueError):
-        return False
-    return True
+    module = partial(machine._format_module_command, "load")
+    writers = {"source_list": machine._format_source_command, "module_list": module, "module_unload_list": module}
+    for name, write in writers.items():
+        for number, text in enumerate(resources.get(name, [])):
+            try:
+                write(text)
+            except ValueError as error:
+                yield schema.Problem((*path, name, number), str(error), text)
 
 
 def _require(argument: Argument, check: Callable[[Any], bool], expected: str) -> None:
