@@ -214,15 +214,17 @@ def _label_missing(
     partial: Path,
 ) -> dict[tuple[int, int], str]:
     """Label what is not in `partial` yet; return why (group, frame) failed."""
-    frames_per_call = kind_of(config).frames_per_call
+    kind = kind_of(config)
     reasons: dict[tuple[int, int], str] = {}
     tasks: list[Task] = []
     for g, group in enumerate(groups):
         rejected = check_geometry(group.system["coords"], periodic_cells(group.system.data), gate)
+        if group.system.nopbc and kind.needs_cell(config):
+            rejected = ["cell: none, but the labeler labels periodic structures only"] * len(rejected)
         reasons.update({(g, i): reason for i, reason in enumerate(rejected) if reason is not None})
         done = {i for frames, _ in partial_labels.saved(partial, g) for i in frames}
         todo = np.array([i for i, reason in enumerate(rejected) if reason is None and i not in done], dtype=int)
-        size = min(frames_per_call, -(-len(todo) // workers) or 1)
+        size = min(kind.frames_per_call, -(-len(todo) // workers) or 1)
         tasks += [
             Task(g, todo[start : start + size], group.system[todo[start : start + size]])
             for start in range(0, len(todo), size)

@@ -33,6 +33,8 @@ BLOW_UPS = (
     "Too many neighbor bins",
     "Neighbor list overflow",
     "has tilted box too far",
+    "Illegal simulation box",  # shrink-wrapped around NaN
+    "Cannot use neighbor bins - box size",
 )
 NOTE = "ipip: the MD blew up"  # in model_devi.log
 

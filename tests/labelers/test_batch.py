@@ -159,3 +159,16 @@ def test_killed_job_continues_where_it_was(workers):
     np.testing.assert_allclose(labeled["coords"], system["coords"])
     at_once = system.predict(driver=make_labeler(XTB, TYPE_MAP))
     np.testing.assert_allclose(labeled["forces"], at_once["forces"], atol=1e-9)
+
+
+def test_a_labeler_of_crystals_gets_no_isolated_atoms_and_no_molecules():
+    """CHGNet would label the former with zero force, and fail on the latter."""
+    atoms = ase.Atoms("MoS2", positions=[[5, 5, 5], [6.5, 6.5, 6.5], [15, 15, 15]], cell=[20, 20, 20], pbc=True)
+    molecule = ase.Atoms("MoS2", positions=[[5, 5, 5], [6.5, 6.5, 6.5], [3.5, 3.5, 6.5]])
+    ase.io.write("frames.extxyz", [atoms, molecule])
+    config = {"type": "ase", "calculator": "chgnet.model.dynamics:CHGNetCalculator", "kwargs": {}}
+    summary = label("frames.extxyz", config, min_success=0.0)
+    assert [failure.reason for failure in summary.failures] == [
+        "isolated: atom 2 has no other within 6 A",
+        "cell: none, but the labeler labels periodic structures only",
+    ]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ipip_dp.errors import IpipError
-from ipip_dp.labelers.read import read_frames
+from ipip_dp.labelers.read import read_frames, write_open_poscar
 
 from .conftest import TYPE_MAP, interleaved, mos2
 
@@ -91,3 +91,18 @@ def test_errors_name_the_input():
     ase.io.write("POSCAR", interleaved())
     with pytest.raises(IpipError, match="POSCAR.*'O'.*not in provided type_map"):
         read_frames([Path("POSCAR")], ["Mo", "S"])
+
+
+def test_an_open_poscar_comes_back_open(tmp_path):
+    """A flat molecule, in no cell that it could be in."""
+    molecule = ase.Atoms("MoS2", positions=[[0, 0, 0], [2.2, 1, 0], [-2.2, 1, 0]])
+    ase.io.write("a.xyz", molecule, format="extxyz")
+    (group,) = read_frames([Path("a.xyz")], TYPE_MAP)
+    write_open_poscar(group.system, tmp_path / "POSCAR")
+    (again,) = read_frames([tmp_path / "POSCAR"], TYPE_MAP)
+    assert again.system.nopbc
+    moved = again.system["coords"] - group.system["coords"]
+    np.testing.assert_allclose(moved - moved[:, :1], 0, atol=1e-9)
+    assert ase.io.read(tmp_path / "POSCAR").get_all_distances(mic=True).max() == pytest.approx(
+        4.4
+    )  # no image is nearer

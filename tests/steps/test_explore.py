@@ -91,3 +91,18 @@ def test_only_an_md_that_blew_up_is_accepted(make_context, tmp_path, log, rows, 
     assert done.returncode == code, done.stderr
     assert (explore.NOTE in done.stdout) == (code == 0)
     assert (tmp_path / "arguments").read_text() == "-i input.lammps -v restart 0\n"
+
+
+def test_a_merged_trajectory_is_split_for_as_long_as_dpgen_reads_it(make_context):
+    context = make_context(model_devi_merge_traj=True)
+    write_task(0, TYPES, merge=True)
+    task = Iteration(0).exploration / "task.000.000000"
+    (task / "conf.lmp").write_text("")
+    with explore.one_file_per_frame(context) as jdata:
+        assert not jdata["model_devi_merge_traj"]
+        assert {int(path.stem) for path in (task / "traj").iterdir()} == set(STEPS)
+        chosen = Iteration(0).fp / "task.000.000000/conf.dump"
+        chosen.parent.mkdir(parents=True)
+        chosen.symlink_to((task / "traj/20.lammpstrj").resolve())
+    assert [path.name for path in (task / "traj").iterdir()] == ["20.lammpstrj"]
+    assert chosen.read_text() == dump(20, TYPES)
