@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from dpdata.driver import Driver
 
+from ipip_dp.labelers import lammps_commands
 from ipip_dp.labelers.base import DrivesMD, LabelerError, files_among
 from ipip_dp.labelers.frames import periodic_cells
+from ipip_dp.labelers.lammps_commands import ONE_COMMAND, READ, SETTING, is_one_command, is_setting, quoted, words_of
 from ipip_dp.labelers.lammps_files import (
-    ONE_COMMAND,
-    is_one_command,
     is_triclinic,
     labels_of,
     potential_file,
@@ -32,7 +32,6 @@ from ipip_dp.labelers.lammps_files import (
     write_frames,
     write_thermo,
 )
-from ipip_dp.text import is_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,7 +47,7 @@ SETUP_DONE = "IPIP SETUP DONE"
 
 @Driver.register("ipip/lammps")
 class LammpsLabeler(DrivesMD):
-    """A LAMMPS pair style, in units metal and atom_style atomic.
+    """A LAMMPS pair style, with what it needs besides.
 
     Parameters
     ----------
@@ -61,6 +60,12 @@ class LammpsLabeler(DrivesMD):
         Elements of the LAMMPS atom types 1, 2, ...
     command : str
         How LAMMPS is started.
+    units : str
+        Of the pair style: metal or real.
+    atom_style : str
+        atomic or charge.
+    before_pair, after_pair : sequence of str
+        Commands before the box is made, and after the pair_coeff commands.
 
     Raises
     ------
@@ -79,46 +84,13 @@ class LammpsLabeler(DrivesMD):
     @classmethod
     def arguments(cls) -> list[Argument]:
         """The keys of its section."""
-        from dargs import Argument
-
-        return [
-            Argument(
-                "pair_style",
-                str,
-                extra_check=is_one_command,
-                extra_check_errmsg=ONE_COMMAND,
-                doc='Arguments of LAMMPS\' pair_style command, for example "sw/mod".',
-            ),
-            Argument(
-                "pair_coeff",
-                list[str],
-                extra_check=lambda entries: bool(entries) and all(map(is_one_command, entries)),
-                extra_check_errmsg=f"expected at least one entry, each {ONE_COMMAND.removeprefix('expected ')}",
-                doc='Arguments of the pair_coeff commands, for example ["* * tmd.sw.mod Mo S"]. A potential file is '
-                "looked up in the working directory and then among the files shipped with LAMMPS.",
-            ),
-            Argument(
-                "elements",
-                list[str],
-                extra_check=bool,
-                extra_check_errmsg="expected at least one element",
-                doc='Elements of the LAMMPS atom types 1, 2, ..., for example ["Mo", "S"].',
-            ),
-            Argument(
-                "command",
-                str,
-                optional=True,
-                default="lmp",
-                extra_check=is_command,
-                extra_check_errmsg="expected a command",
-                doc='How LAMMPS is started, for example "mpirun -np 4 lmp". Split like a shell does, run without one.',
-            ),
-        ]
+        return lammps_commands.arguments()
 
     @classmethod
     def files(cls, config: dict[str, Any]) -> list[str]:
         """The potential files in the run folder; those shipped with LAMMPS are wherever it is."""
-        return files_among([config["pair_style"], config["pair_coeff"]])
+        commands = [config["pair_style"], *config["pair_coeff"], *config.get("after_pair", [])]
+        return files_among([words_of(command) for command in commands])
 
     @classmethod
     def known_elements(cls, config: dict[str, Any]) -> list[str]:
@@ -140,30 +112,45 @@ class LammpsLabeler(DrivesMD):
             yield "elements", f"{', '.join(strange)} is no element"
 
     def __init__(
-        self, pair_style: str, pair_coeff: Sequence[str], elements: Sequence[str], command: str = "lmp"
+        self,
+        pair_style: str,
+        pair_coeff: Sequence[str],
+        elements: Sequence[str],
+        command: str = "lmp",
+        units: str = "metal",
+        atom_style: str = "atomic",
+        before_pair: Sequence[str] = (),
+        after_pair: Sequence[str] = (),
     ) -> None:
+        self.units, self._atom_style = units, atom_style
         self.elements = list(elements)
         self.command = shlex.split(command)
         for text in (pair_style, *pair_coeff):
             if not is_one_command(text):
                 raise LabelerError(f"{text!r}: {ONE_COMMAND}")
+        for text in (*before_pair, *after_pair):
+            if not is_setting(text):
+                raise LabelerError(f"{text!r}: {SETTING}")
+        self._before = list(before_pair)
         self._files: dict[str, Path] = {}  # by the names of their links beside the LAMMPS input
         self._pair = [f"pair_style {self._with_links(pair_style)}"]
         self._pair += [f"pair_coeff {self._with_links(entry)}" for entry in pair_coeff]
+        self._after = [self._with_links(command) for command in after_pair]
 
     def _with_links(self, text: str) -> str:
         """The words of a command, with a link's name for every file.
 
         Not the file's own, in which LAMMPS would replace or misread blanks, quotes and umlauts.
         """
-        words = []
-        for word in text.split():
-            path = potential_file(word)
-            if path is not None:
-                word = f"potential{len(self._files)}.{re.sub('[^A-Za-z0-9_.+-]', '_', path.name)}"
-                self._files[word] = path
-            words.append(word)
-        return " ".join(words)
+        return " ".join(quoted(" ".join(map(self._link, _files_and_words(word)))) for word in words_of(text))
+
+    def _link(self, word: str) -> str:
+        path = potential_file(word)
+        if path is None:
+            return word
+        name = f"potential{len(self._files)}.{re.sub('[^A-Za-z0-9_.+-]', '_', path.name)}"
+        self._files[name] = path
+        return name
 
     def label(self, data: dict[str, Any]) -> dict[str, Any]:
         """Label every frame, see :meth:`Labeler.label`; virials for periodic frames.
@@ -180,7 +167,7 @@ class LammpsLabeler(DrivesMD):
             folder = Path(name)
             rotations, volumes = write_frames(data, self.elements, folder / "frames.dump")
             script = [
-                *self.setup(data),
+                *self.setup(data, "frames.dump"),
                 *write_thermo(interval=1),
                 "dump forces all custom 1 forces.txt id fx fy fz",
                 "dump_modify forces sort id format float %.17g header no",
@@ -191,7 +178,7 @@ class LammpsLabeler(DrivesMD):
             forces = np.loadtxt(folder / "forces.txt", ndmin=2)[:, 1:]
         if len(thermo) != n_frames or len(forces) != n_frames * n_atoms:
             raise RuntimeError(f"LAMMPS labelled {len(thermo)} of {n_frames} frames")
-        return {**data, **labels_of(thermo, forces.reshape(n_frames, n_atoms, 3), rotations, volumes, data)}
+        return {**data, **labels_of(thermo, forces.reshape(n_frames, n_atoms, 3), rotations, volumes, data, self.units)}
 
     def run_md(self, data: dict[str, Any], settings: MDSettings, gate: Gate, progress: Progress) -> Trajectory:
         """Run Langevin dynamics in LAMMPS; see :meth:`DrivesMD.run_md`."""
@@ -199,13 +186,15 @@ class LammpsLabeler(DrivesMD):
 
         return run(self, data, settings, gate, progress)
 
-    def setup(self, data: dict[str, Any], masses: Sequence[float] | None = None) -> list[str]:
-        """Return the LAMMPS commands that set up box, types and pair style, without atoms.
+    def setup(self, data: dict[str, Any], frames: str, masses: Sequence[float] | None = None) -> list[str]:
+        """Return the LAMMPS commands that set up box, types and pair style.
 
         Parameters
         ----------
         data : dict
             dpdata data dictionary of the frames that will be read in.
+        frames : str
+            The dump they will be read from.
         masses : sequence of float, optional
             Mass of each of the driver's elements, g/mol; 1 when none moves.
 
@@ -217,16 +206,18 @@ class LammpsLabeler(DrivesMD):
         box = "prism 0 20 0 20 0 20 0 0 0" if is_triclinic(data) else "block 0 20 0 20 0 20"
         masses = [1.0] * len(self.elements) if masses is None else masses
         return [
-            "units metal",
-            "atom_style atomic",
+            f"units {self.units}",
+            f"atom_style {self._atom_style}",
             f"boundary {'p p p' if periodic else 's s s'}",
             "box tilt large",
+            *self._before,
             f"region box {box}",
             f"create_box {len(self.elements)} box",
             *[f"mass {i} {mass!r}" for i, mass in enumerate(masses, start=1)],
             *self._pair,
-            # Without atoms: tells a wrong pair style from a frame that fails.
-            "run 0 post no",
+            # Fixes want the atoms that they will work on. Otherwise, a run without atoms tells a wrong pair style from
+            # a frame that fails.
+            *([READ.format(frames), *self._after] if self._after else ["run 0 post no"]),
             f'print "{SETUP_DONE}"',
         ]
 
@@ -286,5 +277,10 @@ class LammpsLabeler(DrivesMD):
             raise RuntimeError(f"LAMMPS exited with status {code}: {reason}")
         raise LabelerError(
             f"LAMMPS could not set up the labeler (status {code}): {reason}; its commands were: "
-            + "; ".join(self._pair)
+            + "; ".join([*self._pair, *self._after])
         )
+
+
+def _files_and_words(word: str) -> list[str]:
+    """A word of a command; if it holds blanks and is no file, the words in it."""
+    return [word] if potential_file(word) is not None else word.split()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
 import shlex
 import shutil
 from pathlib import Path
@@ -19,20 +18,10 @@ import numpy as np
 
 from ipip_dp.labelers.base import LabelerError
 from ipip_dp.labelers.frames import element_indices, periodic_cells
+from ipip_dp.labelers.lammps_commands import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-# eV/Angstrom^3 in bar: nktv2p of units metal (LAMMPS src/update.cpp), which pressures contain.
-BAR = 1.6021765e6
-# LAMMPS inputs are programs: a variable or another line could start any other one.
-PROGRAM_CHARACTERS = re.compile("[^ -~\\w]|[$&#\"'`;]")
-ONE_COMMAND = "expected the arguments of one LAMMPS command, without quotes and any of $ & # ; `"
-
-
-def is_one_command(text: str) -> bool:
-    """Whether a text can stand behind pair_style or pair_coeff without being more than its arguments."""
-    return bool(text.strip()) and PROGRAM_CHARACTERS.search(text) is None
 
 
 def write_frames(data: dict[str, Any], elements: Sequence[str], path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -98,33 +87,43 @@ def write_thermo(interval: int) -> list[str]:
 
 
 def labels_of(
-    thermo: np.ndarray, forces: np.ndarray, rotations: np.ndarray, volumes: np.ndarray, data: dict[str, Any]
+    thermo: np.ndarray,
+    forces: np.ndarray,
+    rotations: np.ndarray,
+    volumes: np.ndarray,
+    data: dict[str, Any],
+    units: str = "metal",
 ) -> dict[str, np.ndarray]:
     """Labels from what LAMMPS wrote about rotated frames.
 
     Parameters
     ----------
     thermo : ndarray, shape (n_frames, 7)
-        Energy in eV; virial pressure xx, yy, zz, xy, xz, yz in bar.
+        Energy; virial pressure xx, yy, zz, xy, xz, yz.
     forces : ndarray, shape (n_frames, n_atoms, 3)
-        eV/Angstrom.
+        Forces.
     rotations : ndarray, shape (n_frames, 3, 3)
         See :func:`write_frames`.
     volumes : ndarray, shape (n_frames,)
         Angstrom^3.
     data : dict
         dpdata data dictionary, which tells whether frames are periodic.
+    units : str
+        LAMMPS' units of energies, forces and pressures.
 
     Returns
     -------
     dict of ndarray
         ``energies`` (eV), ``forces`` (eV/Angstrom) and, for periodic frames, ``virials`` (eV).
     """
-    labels = {"energies": thermo[:, 0], "forces": forces @ rotations}
+    from ase.calculators.lammps import convert
+
+    energies, forces = convert(thermo[:, 0], "energy", units, "ASE"), convert(forces, "force", units, "ASE")
+    labels = {"energies": energies, "forces": forces @ rotations}
     if periodic_cells(data) is not None:
-        xx, yy, zz, xy, xz, yz = thermo[:, 1:].T
+        xx, yy, zz, xy, xz, yz = convert(thermo[:, 1:], "pressure", units, "ASE").T
         pressures = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]).transpose(2, 0, 1)
-        virials = pressures * volumes[:, None, None] / BAR
+        virials = pressures * volumes[:, None, None]
         labels["virials"] = rotations.transpose(0, 2, 1) @ virials @ rotations
     return labels
 
@@ -155,7 +154,7 @@ def require_files(pair_coeff: Sequence[str]) -> None:
     LabelerError
         If a file is missing.
     """
-    for word in " ".join(pair_coeff).split():
+    for word in (word for text in pair_coeff for quoted in words_of(text) for word in quoted.split()):
         if "." in word and not _is_number(word) and potential_file(word) is None:
             raise LabelerError(
                 f"file {word} is neither in the working directory {Path.cwd()} nor among those shipped with LAMMPS"

@@ -14,12 +14,16 @@ import numpy as np
 
 from ipip_dp.labelers.base import MDSettings, Trajectory
 from ipip_dp.labelers.dynamics import stop_reason
+from ipip_dp.labelers.lammps_commands import READ
 from ipip_dp.labelers.lammps_files import labels_of, write_frames, write_thermo
 
 if TYPE_CHECKING:
     from ipip_dp.data.gate import Gate
     from ipip_dp.labelers.lammps import LammpsLabeler
     from ipip_dp.labelers.progress import Progress
+
+
+FEMTOSECOND = {"metal": 1e-3, "real": 1.0}  # in LAMMPS' units of time
 
 
 def run(
@@ -29,20 +33,20 @@ def run(
     from dpdata.periodic_table import Element
 
     seeds = np.random.default_rng(settings.seed).integers(1, 900_000_000, size=2)  # LAMMPS's largest, random_mars.cpp
-    temperature = settings.temperature
+    temperature, fs = settings.temperature, FEMTOSECOND[labeler.units]
     n_atoms = len(data["atom_types"])
     with tempfile.TemporaryDirectory(prefix="ipip-lammps-") as name:
         folder = Path(name)
         rotations, volumes = write_frames(data, labeler.elements, folder / "start.dump")
         script = [
-            *labeler.setup(data, masses=[float(Element(element).mass) for element in labeler.elements]),
-            "read_dump start.dump 0 x y z box yes purge yes replace no add yes",
+            *labeler.setup(data, "start.dump", masses=[float(Element(element).mass) for element in labeler.elements]),
+            READ.format("start.dump"),
             f"velocity all create {temperature} {seeds[0]} mom yes rot no dist gaussian",
             "fix nve all nve",
             "fix potential all store/force",  # before the thermostat adds its own
-            # damp is a time in ps, the friction a rate in 1/fs
-            f"fix thermostat all langevin {temperature} {temperature} {1e-3 / settings.friction} {seeds[1]} zero yes",
-            f"timestep {1e-3 * settings.timestep}",
+            # damp is a time, the friction a rate in 1/fs
+            f"fix thermostat all langevin {temperature} {temperature} {fs / settings.friction} {seeds[1]} zero yes",
+            f"timestep {fs * settings.timestep}",
             *write_thermo(settings.interval),
             f"dump frames all custom {settings.interval} frames.txt id xu yu zu f_potential[*]",
             "dump_modify frames sort id format float %.17g header no",
@@ -63,7 +67,12 @@ def run(
 
     coords = frames[1:, :, :3] @ rotations[0]  # without the start structure
     labels = labels_of(
-        thermo[1:], frames[1:, :, 3:], np.repeat(rotations, len(coords), 0), np.repeat(volumes, len(coords)), data
+        thermo[1:],
+        frames[1:, :, 3:],
+        np.repeat(rotations, len(coords), 0),
+        np.repeat(volumes, len(coords)),
+        data,
+        labeler.units,
     )
     for number, (positions, forces) in enumerate(zip(coords, labels["forces"], strict=True)):
         reason = stop_reason(positions, forces, data, gate)

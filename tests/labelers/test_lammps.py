@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
+
+import ase
 import dpdata
 import numpy as np
 import pytest
@@ -121,3 +126,78 @@ def test_missing_command():
     driver = make_labeler({**SW, "command": "no-such-lmp -v x 1"}, TYPE_MAP)
     with pytest.raises(IpipError, match="no-such-lmp.*command"):
         mos2().predict(driver=driver)
+
+
+REAXFF = {
+    "type": "lammps",
+    "units": "real",
+    "atom_style": "charge",
+    "pair_style": "reaxff NULL",
+    "pair_coeff": ["* * ffield.reax.rdx O H"],
+    "elements": ["O", "H"],
+    "after_pair": ["fix charges all qeq/reaxff 1 0.0 10.0 1.0e-8 reaxff"],
+}
+KCAL = 0.0433641  # eV in kcal/mol
+
+
+def water():
+    """Two molecules in a small, tilted cell."""
+    one = np.array([[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]])
+    coords = np.concatenate([one, one @ Rotation.from_rotvec([0.5, 1, 0]).as_matrix() + [0.3, 0.2, 3.1]])
+    cell = np.array([[8.0, 0, 0], [1, 8, 0], [0.5, -1, 8]])
+    atoms = ase.Atoms("OHHOHH", positions=coords, cell=cell, pbc=True)
+    return dpdata.System(atoms, fmt="ase/structure", type_map=["O", "H"])
+
+
+def test_reaxff_is_what_lammps_says(tmp_path):
+    """Typed by hand. Its forces are no exact derivatives: charges and energies know a different e^2, by 0.2%."""
+    system = water()
+    driver = make_labeler(REAXFF, ["O", "H"])
+    labeled = system[[0, 0]].predict(driver=driver)
+    system.to("lammps/lmp", tmp_path / "conf.lmp")
+    head, _, tail = (tmp_path / "conf.lmp").read_text().partition("Atoms")
+    atoms = [line.split() for line in tail.splitlines() if len(line.split()) == 5]
+    rows = "\n".join(f"{i} {kind} 0 {' '.join(xyz)}" for i, kind, *xyz in atoms)
+    (tmp_path / "conf.lmp").write_text(f"{head}Atoms # charge\n\n{rows}\n")
+    commands = [
+        *("units real", "atom_style charge", "box tilt large", "read_data conf.lmp", "mass 1 16", "mass 2 1"),
+        *("pair_style reaxff NULL", "pair_coeff * * ffield.reax.rdx O H"),
+        *("fix 1 all qeq/reaxff 1 0.0 10.0 1.0e-8 reaxff", "dump 1 all custom 1 forces.txt id fx fy fz"),
+        *("dump_modify 1 sort id header no", "thermo_style custom step pe pxx", "thermo_modify format float %.10g"),
+        "run 0",
+    ]
+    (tmp_path / "in.lmp").write_text("\n".join(commands) + "\n")
+    shutil.copy(next(iter(driver._files.values())), tmp_path / "ffield.reax.rdx")
+    done = subprocess.run(["lmp", "-i", "in.lmp"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    energy, pressure = map(float, re.findall(r"^ +0 +(-?[\d.]+) +(-?[\d.]+)", done.stdout, re.MULTILINE)[0])
+    forces = np.loadtxt(tmp_path / "forces.txt")[:, 1:]
+    np.testing.assert_allclose(labeled["energies"], KCAL * energy, rtol=2e-6)
+    np.testing.assert_allclose(labeled["forces"][1], KCAL * forces, atol=1e-4)
+    volume = np.linalg.det(system["cells"][0])
+    assert labeled["virials"][0, 0, 0] == pytest.approx(KCAL * pressure * volume / 68568.415, rel=1e-4)  # nktv2p
+
+
+def test_units_real_are_converted():
+    """Two atoms of a Lennard-Jones potential: 4 epsilon (r^-12 - r^-6), epsilon in kcal/mol."""
+    config = {
+        "type": "lammps",
+        "units": "real",
+        "pair_style": "lj/cut 8.0",
+        "pair_coeff": ["1 1 0.5 3.0"],
+        "elements": ["Mo"],
+    }
+    atoms = ase.Atoms("Mo2", positions=[[5, 5, 5], [8.5, 5, 5]], cell=[20, 20, 20], pbc=True)
+    system = dpdata.System(atoms, fmt="ase/structure", type_map=["Mo"])
+    labeled = system.predict(driver=make_labeler(config, ["Mo"]))
+    ratio = (3.0 / 3.5) ** 6
+    force = -4 * 0.5 * KCAL * (12 * ratio**2 - 6 * ratio) / 3.5
+    assert labeled["energies"][0] == pytest.approx(4 * 0.5 * KCAL * (ratio**2 - ratio), rel=2e-6)
+    assert labeled["forces"][0, 0, 0] == pytest.approx(force, rel=2e-6)
+    assert labeled["virials"][0, 0, 0] == pytest.approx(-3.5 * force, rel=2e-6)
+
+
+def test_quotes_are_lammps_own():
+    quoted = {**SW, "pair_coeff": ["* * \"tmd.sw.mod\" 'Mo' S"]}
+    system = mos2()
+    expected, found = (system.predict(driver=make_labeler(config, TYPE_MAP)) for config in (SW, quoted))
+    np.testing.assert_array_equal(found["forces"], expected["forces"])

@@ -27,26 +27,6 @@ def test_potential_file_in_the_working_directory_comes_first(tmp_path):
     assert list(shipped._files.values()) == [wheel]
 
 
-@pytest.mark.parametrize(
-    ("text", "fits"),
-    [
-        ("* * tmd.sw.mod Mo S", True),
-        ("hybrid/overlay zbl 1.0 2.0 sw/mod", True),
-        ("* * Übergang.sw Mo S", True),
-        ("", False),
-        (" ", False),
-        ("sw/mod\nshell rm x", False),
-        ("sw/mod & 1", False),
-        ("sw/mod # 1", False),
-        ("$(1+1)", False),
-        ("'sw/mod'", False),
-        ("sw/mod\x00", False),
-    ],
-)
-def test_one_command_is_no_program(text, fits):
-    assert lammps_files.is_one_command(text) == fits
-
-
 def read_dump(path):
     """Cells, read with dpdata, positions as they stand there, which dpdata would wrap, and atom types."""
     system = dpdata.System(str(path), fmt="lammps/dump", type_map=["Mo", "S"])

@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import dpdata
+import numpy as np
 import pytest
 
 from ipip_dp.data.gate import Gate
 from ipip_dp.labelers import make_labeler
+from ipip_dp.labelers.base import MDSettings
+from ipip_dp.labelers.dynamics import run_md
 
 from .conftest import SW, TYPE_MAP, drive
+from .test_lammps import REAXFF, water
 
 pytestmark = pytest.mark.usefixtures("poscar")
 
@@ -22,6 +26,24 @@ def test_strong_friction_keeps_the_temperature_up():
     minimum = dpdata.System("POSCAR", type_map=TYPE_MAP).predict(driver=make_labeler(SW, TYPE_MAP))["energies"][0]
     per_mode = (energies.mean() - minimum) / (1.5 * 12 * 8.617333e-5)  # harmonic: kT/2 per coordinate
     assert 150 < per_mode < 450
+
+
+def test_time_and_charges_of_units_real():
+    """Labels on the way are those of the frames, and atoms move as far as they do at 300 K in 5 fs."""
+    system = water()
+    settings = MDSettings(300.0, timestep=0.25, nsteps=200, interval=20, friction=1e-9, seed=1)
+    driver = make_labeler(REAXFF, ["O", "H"])
+    trajectory = run_md(driver, system, settings, Gate())
+    assert trajectory.stopped is None and len(trajectory.coords) == 10
+    frames = system[np.zeros(10, dtype=int)]
+    frames.data["coords"] = trajectory.coords
+    again = frames.predict(driver=make_labeler(REAXFF, ["O", "H"]))
+    np.testing.assert_allclose(trajectory.labels["energies"], again["energies"], atol=1e-3)
+    np.testing.assert_allclose(
+        trajectory.labels["forces"], again["forces"], atol=2e-2
+    )  # charges start from those before
+    moved = np.linalg.norm(np.diff(trajectory.coords, axis=0), axis=-1)  # 5 fs at 300 K
+    assert 0.01 < np.sqrt(np.mean(moved**2)) < 0.3
 
 
 def test_lammps_that_dies_keeps_the_frames_before():
