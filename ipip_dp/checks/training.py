@@ -71,14 +71,15 @@ def _check_reuse(jdata: dict[str, Any]) -> Iterator[str]:
 
 
 def _check_batch_sizes(jdata: dict[str, Any]) -> Iterator[str]:
-    for key, of in (("init_batch_size", "init_data_sys"), ("sys_batch_size", "sys_configs")):
+    for key in ("init_batch_size", "sys_batch_size"):
         sizes = jdata.get(key)
         if sizes is None:
             continue
         if not isinstance(sizes, list) or not all(size == "auto" or _is_count(size) for size in sizes):
             yield f'{key}: expected a list of integers greater than 0 or "auto", found {shown(sizes)}'
-        elif len(sizes) < len(jdata[of]):
-            yield f"{key}: expected a size for each of the {len(jdata[of])} entries of {of}, found {len(sizes)}"
+        elif key == "init_batch_size" and len(sizes) < len(jdata["init_data_sys"]):
+            n_systems = len(jdata["init_data_sys"])
+            yield f"{key}: expected a size for each of the {n_systems} entries of init_data_sys, found {len(sizes)}"
 
 
 def _is_count(value: Any) -> bool:

@@ -61,7 +61,12 @@ CONFLICTS = [
         'training_reuse_old_ratio: expected a number, auto or auto:NUMBER, found "auto:0"',
     ),
     ("init_batch_size", [0], 'init_batch_size: expected a list of integers greater than 0 or "auto", found [0]'),
-    ("sys_batch_size", [], "sys_batch_size: expected a size for each of the 1 entries of sys_configs, found 0"),
+    (
+        "sys_batch_size",
+        ["auto:32"],
+        'sys_batch_size: expected a list of integers greater than 0 or "auto", found ["auto:32"]',
+    ),
+    ("init_batch_size", [], "init_batch_size: expected a size for each of the 1 entries of init_data_sys, found 0"),
     (
         "default_training_param.training.disp_freq",
         0,
@@ -151,6 +156,10 @@ def test_compression_needs_statistics_only_with_a_backend_that_takes_them(run):
     assert found(run, pytorch) == []
 
 
-@pytest.mark.parametrize("changes", [{"training_reuse_old_ratio": "auto:3"}, {"init_batch_size": ["auto"]}], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [{"training_reuse_old_ratio": "auto:3"}, {"init_batch_size": ["auto"]}, {"sys_batch_size": []}],
+    ids=str,
+)
 def test_values_that_dpgen_knows_are_no_problem(run, changes):
     assert found(run, changes) == []
