@@ -140,8 +140,14 @@ def _updated(value: dict[str, Any], type_map: list[str]) -> dict[str, Any]:
 
 
 def _against(argument: Argument, key: str, value: dict[str, Any], type_map: list[str]) -> Iterator[str]:
+    from deepmd.utils.argcheck import normalize
+
     try:
-        yield from map(str, schema.problems(argument, _updated(value, type_map), (key,)))
+        value = _updated(value, type_map)
+        found = list(schema.problems(argument, value, (key,)))
+        yield from map(str, found)
+        if not found:
+            normalize(value)  # as a training does
     except Exception as error:  # whatever DeePMD-kit's own checks raise
         yield f"{key}: {reason(error)}"
 

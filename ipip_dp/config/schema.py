@@ -169,6 +169,8 @@ def _fields(argument: Argument, value: Any, path: KeyPath, strict: bool) -> Iter
                 yield Problem((*path, key), meaning if others else f"unknown key; {meaning}")
     for field in fields.values():
         present = [name for name in (field.name, *field.alias) if name in value]
+        for name in present[1:]:
+            yield Problem((*path, name), f"another name of {present[0]}, which is there, too; remove one of the two")
         for name in present:
             yield from problems(field, value[name], (*path, name), strict)
         if not present and not field.optional and field.name not in meant:

@@ -36,6 +36,8 @@ def test_what_deepmd_kit_takes_is_taken(run, changes):
          "training.num_epoch: trainings of an IPIP run are counted in steps: give numb_steps, found 2"),
         ({STEPS: REMOVED, f"{INPUT}.training.stop_batch": 0},
          "training.stop_batch: expected an integer greater than 0, found 0"),
+        ({f"{INPUT}.training.num_steps": 400},
+         "training.num_steps: another name of numb_steps, which is there, too; remove one of the two"),
         ({f"{INPUT}.training.disp_file": "curve.txt"},
          "training.disp_file: expected lcurve.out, where DP-GEN looks for it, found curve.txt"),
         ({f"{INPUT}.training.save_ckpt": "ckpt"},

@@ -58,7 +58,8 @@ WRONG_VALUES = [
     ("ipip.teacher.elements", [], "expected at least one element, found []"),
     ("ipip.teacher.elements", "Mo S", 'expected at least one element, found "Mo S"'),
     ("ipip.teacher.pair_style", ["sw/mod"],
-     'expected the arguments of one LAMMPS command, without quotes and any of $ & # ; `, found ["sw/mod"]'),
+     "expected the arguments of one LAMMPS command, without any of $ & # ; `, and with every quote closed, "
+     'found ["sw/mod"]'),
     ("ipip.teacher.command", " ", 'expected a command, found " "'),
     ("ipip.reference.calculator", "tblite.ase",
      'expected "module:Class", for example "tblite.ase:TBLite", found "tblite.ase"'),
