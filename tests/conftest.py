@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -85,6 +86,11 @@ class Run:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+def filled_in(machine: Path) -> dict[str, Any]:
+    """One of our machine files with something in place of what its user is to fill in."""
+    return json.loads(re.sub(r"YOUR-[\w-]*(\.example\.org)?", "mine", machine.read_text()))
 
 
 @pytest.fixture

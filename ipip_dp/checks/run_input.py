@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from dargs import Argument
 
 
-VARYING = re.compile(r"(?<=\[)\d+(?=\])|(?<=\s)\S*[\d/]\S*")  # indices, numbers and paths in a message
+INDEX = re.compile(r"(?<=\[)\d+(?=\])")  # in a key path
+VARYING = re.compile(r"\S*[\d/]\S*")  # numbers and paths in a message
 # What takes the place of a required key that is broken, so that the rest can still be checked.
 STAND_INS: dict[tuple[str, ...], Any] = {
     ("numb_models",): 1,
@@ -117,10 +118,11 @@ def problems(
 
 
 def _summed_up(lines: list[str]) -> list[str]:
-    """The lines, with those that differ in numbers and names of files only as one."""
+    """The lines, with those as one that differ in indices, numbers and names of files only."""
     alike: dict[str, list[str]] = {}
     for line in lines:
-        alike.setdefault(VARYING.sub("*", line), []).append(line)
+        file, key, *text = line.split(": ")
+        alike.setdefault(": ".join([file, INDEX.sub("*", key), VARYING.sub("*", ": ".join(text))]), []).append(line)
     return [f"{same[0]} (and {len(same) - 1} more of this kind)" if same[1:] else same[0] for same in alike.values()]
 
 

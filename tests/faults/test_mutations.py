@@ -28,7 +28,7 @@ from ipip_dp.running import dispatch
 from ipip_dp.steps import pretrain, seed_pool
 from ipip_dp.steps.context import Context
 from ipip_dp.workdir import Iteration
-from tests.conftest import EXAMPLES, ROOT, Run
+from tests.conftest import EXAMPLES, ROOT, Run, filled_in
 from tests.faults.mutations import mutate_data, mutate_json, mutate_text
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def write(run: Run, param: Any, machine: Any) -> None:
 def mutate_values(run: Run, count: int) -> Counter:
     """Damage param.json and machine.json ``count`` times, one to three places at once."""
     original = run.param
-    machines = [json.loads(path.read_text()) for path in MACHINES]
+    machines = [filled_in(path) for path in MACHINES]
     with_data = (run.folder / "data").is_dir()
     outcomes: Counter = Counter()
     later: list[str] = []
