@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import DPGEN, ENVIRONMENT, ROOT, Run, calls, short
+from tests.conftest import DPGEN, ENVIRONMENT, ROOT, Run, calls, filled_in, short
 from tests.faults.test_kills import content, frames, markers
 from tests.slurm import Slurm, slurm, wait_until
 from tests.sshd import sshd
@@ -56,7 +55,7 @@ def on_slurm(folder: Path, template: str = "slurm") -> Run:
         program = folder / "programs" / name
         program.write_text(WRAPPER.format(program=shutil.which(name, path=ENVIRONMENT["PATH"]), name=name))
         program.chmod(0o755)
-    machine = json.loads((ROOT / f"machines/{template}.json").read_text())
+    machine = filled_in(ROOT / f"machines/{template}.json")
     for name, partition in PARTITIONS.items():
         resources = machine[name]["resources"]
         resources.update(queue_name=partition, cpu_per_node=1, gpu_per_node=0, para_deg=1)
