@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Explore: DP-GEN's LAMMPS MD. One that blows up is a result, not a failure; a damaged one is run again.
 
-DP-GEN prepares and dispatches the MD; nothing is written here. A task holds
+DP-GEN prepares and dispatches the MD. A task holds
 ``model_devi.out``, one row per frame, and the frames: ``traj/STEP.lammpstrj``, or
 ``all.lammpstrj`` with ``model_devi_merge_traj``.
 """
@@ -81,10 +81,10 @@ def rows(task: Path) -> set[int]:
         return set()
 
 
-def frames(task: Path) -> dict[int, str]:
-    """The texts of all whole frames by MD step, the last of each."""
-    files = [*task.glob(MERGED), *(task / "traj").glob("*.lammpstrj")]
-    return {step: text for path in files for step, text in dumps.read_texts(path) if dumps.is_whole(text)}
+def frames(task: Path) -> Iterator[tuple[int, str]]:
+    """MD step and text of all whole frames; of equal steps, the last one counts."""
+    for path in [*task.glob(MERGED), *(task / "traj").glob("*.lammpstrj")]:
+        yield from ((step, text) for step, text in dumps.read_texts(path) if dumps.is_whole(text))
 
 
 def damage(task: Path) -> str | None:
@@ -96,7 +96,7 @@ def damage(task: Path) -> str | None:
     deviations = rows(task)
     if not deviations:
         return "model_devi.out is missing, truncated or holds no row"
-    missing = sorted(deviations - frames(task).keys())
+    missing = sorted(deviations - {step for step, _ in frames(task)})
     if not missing or blew_up(task):
         return None
     return f"{len(missing)} of {len(deviations)} rows of model_devi.out, the first of step {missing[0]}, have no frame"
@@ -146,14 +146,14 @@ def one_file_per_frame(context: Context) -> Iterator[dict[str, Any]]:
     written = []
     for task in tasks(context):
         (task / "traj").mkdir(exist_ok=True)
-        for step, text in frames(task).items():
+        for step, text in frames(task):
             written.append(task / "traj" / f"{step}.lammpstrj")
             workdir.write_text(written[-1], text)
     yield {**context.jdata, "model_devi_merge_traj": False}
     linked = {path.resolve() for path in context.iteration.fp.glob("task.*/conf.dump")}
     for path in written:
         if path.resolve() not in linked:
-            path.unlink()
+            path.unlink(missing_ok=True)  # a step that was dumped twice
 
 
 def mark_unusable(task: Path, table: np.ndarray) -> np.ndarray:
@@ -172,7 +172,8 @@ def mark_unusable(task: Path, table: np.ndarray) -> np.ndarray:
     """
     table = np.nan_to_num(np.atleast_2d(table), nan=FAILED, posinf=FAILED)
     if blew_up(task):
-        usable = [step for step, text in frames(task).items() if dumps.n_atoms(text) >= _n_atoms(task)]
+        n_atoms = _n_atoms(task)
+        usable = [step for step, text in frames(task) if dumps.n_atoms(text) >= n_atoms]
         table[~np.isin(table[:, 0], usable), 1:] = FAILED
     return table
 

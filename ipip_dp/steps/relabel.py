@@ -109,7 +109,8 @@ def _read(
     context: Context, task: str, steps: Sequence[int], deviations: np.ndarray
 ) -> Iterator[tuple[dpdata.System, np.ndarray]]:
     """Frames of one trajectory, and their deviations."""
-    texts = explore.frames(Path(task))
+    wanted = set(steps)
+    texts = {step: text for step, text in explore.frames(Path(task)) if step in wanted}
     for step, deviation in zip(steps, deviations, strict=True):  # one by one, for atoms may change
         try:
             yield dumps.parse(texts[step], context.type_map), deviation[None]
