@@ -138,7 +138,7 @@ def _check_lines(jdata: dict[str, Any], trj_freq: int, lines: list[str]) -> Iter
         except RuntimeError:
             yield f"expected exactly one line {' '.join(words)} ..."
     edges = _boundary(lines)
-    if is_mixed(edges):
+    if _is_mixed(edges):
         yield f"expected boundaries that are all periodic (p), or none is, found {' '.join(edges)}"
 
 
@@ -148,7 +148,12 @@ def _boundary(lines: list[str]) -> list[str]:
     return found[-1] if found else ["p", "p", "p"]
 
 
-def is_mixed(edges: list[str]) -> bool:
+def is_open(edges: list[str]) -> bool:
+    """Whether LAMMPS' boundaries are periodic in no direction; not known of variables."""
+    return set("".join(edges)) <= set("fsm")
+
+
+def _is_mixed(edges: list[str]) -> bool:
     """Whether LAMMPS' boundaries are periodic in some directions only; not known of variables."""
     return set("".join(edges)) <= set("pfsm") and 0 < edges.count("p") + edges.count("pp") < len(edges)
 

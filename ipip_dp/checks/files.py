@@ -29,12 +29,6 @@ if TYPE_CHECKING:
 # Formats of dpdata's that number types instead of naming elements.
 NAMELESS = ("lammps/lmp", "lmp", "lammps/dump", "dump")
 # Names of elements end up in files and LAMMPS inputs, separated by blanks or commas.
-NAMELESS = (
-    "lammps/lmp",
-    "lmp",
-    "lammps/dump",
-    "dump",
-)  # formats of dpdata that number types instead of naming elements
 ELEMENT = re.compile(r"[A-Za-z]\w*", re.ASCII)
 
 

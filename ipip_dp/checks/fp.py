@@ -75,7 +75,7 @@ def check_labeler(params: Params, mdata: dict[str, Any]) -> Iterator[str]:
 
 def _check_open(jdata: dict[str, Any], key: str, edges: list[str]) -> Iterator[str]:
     """Check that candidates without periodic boundaries reach the reference as they are."""
-    if "p" in "".join(edges):
+    if not exploration.is_open(edges):
         return
     found = f"{key} has boundary {' '.join(edges)}"
     if jdata["fp_style"] == "custom":

@@ -175,7 +175,7 @@ def _deeper_problems(jdata: dict[str, Any], mdata: dict[str, Any] | None, with_d
         if md.nsteps < md.interval:
             yield f"ipip.{key}.nsteps: expected at least interval, {md.interval}, for one frame; found {md.nsteps}"
     edges = exploration.boundaries(jdata)
-    open_md = next((where for where, boundary in edges if "p" not in "".join(boundary)), None)
+    open_md = next((where for where, boundary in edges if exploration.is_open(boundary)), None)
     here = mdata is not None and machine.labels_here(mdata)
     for key, labeler in (("ipip.teacher", params.teacher), ("ipip.reference", params.reference)):
         if labeler is not None:

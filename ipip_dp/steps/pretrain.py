@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ipip_dp.steps.context import Context
 
+NUMB_STEPS = ("stop_batch", "num_step", "num_steps", "numb_step")  # DeePMD-kit's other names of numb_steps
 FORCE_ONLY = {
     "start_pref_e": 0,
     "limit_pref_e": 0,
@@ -57,7 +58,7 @@ def training_input(context: Context, member: int, systems: Sequence[str]) -> dic
     if isinstance(model.get("type_embedding"), dict):
         model["type_embedding"]["seed"] = context.random_seed("type_embedding", member)
     training = result.setdefault("training", {})
-    for name in ("stop_batch", "num_step", "num_steps", "numb_step"):  # DeePMD-kit's other names of numb_steps
+    for name in NUMB_STEPS:
         training.pop(name, None)
     training.pop("validation_data", None)
     batch_size = training.get("training_data", {}).get("batch_size", "auto")
