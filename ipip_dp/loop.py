@@ -67,7 +67,7 @@ def run_train(stage: Stage, context: Context) -> None:
     """Fine-tune; anew, and as param.json is now, if an earlier start ended because a student diverged."""
     if pretrain.diverged(context.iteration.student(member) for member in context.students):
         stage.again("make_train")
-    stage(handover.fine_tuning(context))
+    stage(handover.fine_tuning(context), handover.exporting(context))
 
 
 def post_train(stage: Stage, context: Context) -> None:

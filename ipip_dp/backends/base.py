@@ -19,6 +19,10 @@ PREFIX = "model.ckpt"
 """Name of every checkpoint of a run, to which each backend adds its suffixes."""
 
 
+ENERGY_NETS = ("ener", "dpa4_ener", "sezm_ener")
+"""DeePMD-kit's names of fitting nets that give an energy."""
+
+
 class Parameter(NamedTuple):
     """Where a tensor sits in the fitting net."""
 
@@ -40,13 +44,10 @@ class Checkpoint(ABC):
     model : dict
         The ``model`` section of the input the checkpoint was trained with,
         normalised by DeePMD-kit.
-    fitting : dict[str, Parameter]
-        Every tensor of the fitting net, by its name in the checkpoint.
     """
 
     suffix: ClassVar[str]
     model: dict[str, Any]
-    fitting: dict[str, Parameter]
 
     @classmethod
     @abstractmethod
@@ -59,6 +60,11 @@ class Checkpoint(ABC):
             When a file is missing, truncated or not a DeePMD energy model.
         """
 
+    @property
+    @abstractmethod
+    def fitting(self) -> dict[str, Parameter]:
+        """Every tensor of the fitting net, by its name in the checkpoint."""
+
     @abstractmethod
     def __getitem__(self, name: str) -> np.ndarray:
         """Return a fitting tensor as float64."""
@@ -66,6 +72,10 @@ class Checkpoint(ABC):
     @abstractmethod
     def __setitem__(self, name: str, value: np.ndarray) -> None:
         """Replace a fitting tensor, keeping its precision."""
+
+    @abstractmethod
+    def fresh(self, seed: int) -> dict[str, np.ndarray]:
+        """Draw every fitting tensor anew, as the backend does before a training; the same seed, the same draws."""
 
     @property
     @abstractmethod
@@ -105,9 +115,10 @@ class Checkpoint(ABC):
         if "model_dict" in self.model:
             raise IpipError(f"{file}: a multi-task checkpoint; train a single-task model.")
         kind = self.model.get("fitting_net", {}).get("type", "ener")
-        if kind != "ener" or not self.fitting:
+        if kind not in ENERGY_NETS:
             raise IpipError(
-                f"{file}: no energy fitting net found (model.fitting_net.type is {kind!r}, expected 'ener')."
+                f"{file}: no energy fitting net found (model.fitting_net.type is {kind!r}, expected "
+                f"{' or '.join(map(repr, ENERGY_NETS))})."
             )
         if not self.model.get("type_map"):
             raise IpipError(f"{file}: trained without model.type_map; set it and train again.")
@@ -125,8 +136,8 @@ class Backend:
         The argument of ``dp`` that chooses it; "" where it is the default.
     checkpoint_files : tuple of str
         The files of a checkpoint.
-    model_format : str
-        Suffix of frozen models, without a dot; DP-GEN's default of ``model_format``.
+    model_formats : tuple of str
+        Suffixes of frozen models that LAMMPS reads, without a dot; DP-GEN's key ``model_format`` chooses.
     checkpoint : type of Checkpoint
         What reads and writes its checkpoints.
     needs_neighbour_statistics : bool
@@ -136,7 +147,7 @@ class Backend:
     name: str
     flag: str
     checkpoint_files: tuple[str, ...]
-    model_format: str
+    model_formats: tuple[str, ...]
     checkpoint: type[Checkpoint]
     needs_neighbour_statistics: bool = False
 

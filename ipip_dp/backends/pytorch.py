@@ -1,41 +1,46 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""PyTorch checkpoints: ``<prefix>.pt``, a dict of ``model`` and ``optimizer``."""
+"""PyTorch checkpoints: ``<prefix>.pt``, a dict of ``model`` and ``optimizer``, of DeePMD-kit's two backends for it.
+
+What the fitting net calls its tensors, which of them share memory and how they are drawn is asked of a new model,
+which DeePMD-kit builds from the input that every checkpoint carries.
+"""
 
 from __future__ import annotations
 
+import copy
 import re
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ipip_dp.backends.base import PREFIX, Backend, Checkpoint, Parameter, file_of
 from ipip_dp.errors import IpipError
+from ipip_dp.text import reason
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
-
 _ATOMIC_MODEL = "model.Default.atomic_model."
-# Each network is stored under `networks` and, sharing memory, under `_networks`.
-_FITTING = re.compile(
-    re.escape(_ATOMIC_MODEL) + r"fitting_net\.filter_layers\.networks\.\d+"
-    r"\.layers\.(?P<layer>\d+)\.(?P<kind>matrix|bias|idt)"
-)
 _OUT_BIAS = _ATOMIC_MODEL + "out_bias"
 _BIAS = _ATOMIC_MODEL + "fitting_net.bias_atom_e"
+# Below fitting_net: the collection of nets, one for all elements or one for each, and a layer of a net.
+_PARAMETER = re.compile(r".+?networks\.\d+\.(?P<layer>.+)\.(?P<kind>\w+)")
+_KINDS = {"w": "matrix", "b": "bias"}
 
 
 class PyTorchCheckpoint(Checkpoint):
-    """A checkpoint of ``dp --pt train``."""
+    """A checkpoint of ``dp --pt train`` or ``dp --pt-expt train``, which differ in the models they build."""
 
     suffix = ".pt"
 
-    def __init__(self, content: dict[str, Any]) -> None:
+    def __init__(self, file: Path, content: dict[str, Any]) -> None:
+        self._file = file
         self._state = content["model"]
         self._param_groups = content["optimizer"]["param_groups"]
         self.model = self._state["_extra_state"]["model_params"]
-        matches = [m for name in self._state if (m := _FITTING.fullmatch(name))]
-        last = max((int(match["layer"]) for match in matches), default=0)
-        self.fitting = {match[0]: Parameter(_layer_name(int(match["layer"]), last), match["kind"]) for match in matches}
+        self.require_energy_model(file)
+        # All names of each tensor by the first of them: a net may be registered twice.
+        self._names: dict[str, list[str]] = {}
 
     @classmethod
     def read(cls, prefix: Path) -> PyTorchCheckpoint:
@@ -54,11 +59,58 @@ class PyTorchCheckpoint(Checkpoint):
                 "Was the training or the copy interrupted?"
             ) from error
         try:
-            checkpoint = cls(content)
+            return cls(file, content)
         except (KeyError, TypeError) as error:
             raise IpipError(f"{file}: not a DeePMD-kit training checkpoint (no {error}).") from error
-        checkpoint.require_energy_model(file)
-        return checkpoint
+
+    def _new_model(self, model: dict[str, Any]) -> Any:
+        """Build a model of the backend that wrote the checkpoint."""
+        from deepmd.utils.pt_checkpoint import detect_pt_checkpoint_backend
+
+        if detect_pt_checkpoint_backend(self._state) == "pt-expt":
+            from deepmd.pt_expt.model.get_model import get_model
+        else:
+            from deepmd.pt.model.model import get_model
+        return get_model(model)
+
+    @property
+    def fitting(self) -> dict[str, Parameter]:
+        """Every tensor of the fitting net, by its name in the checkpoint."""
+        if not self._names:
+            self.fresh(seed=0)
+        return _parameters(self._names)
+
+    def fresh(self, seed: int) -> dict[str, np.ndarray]:
+        """Take the fitting net of a new model.
+
+        Raises
+        ------
+        IpipError
+            If DeePMD-kit cannot build one that has the tensors of the checkpoint.
+        """
+        import torch
+
+        model = copy.deepcopy(self.model)
+        own = int(np.random.default_rng(seed).integers(2**31))  # the input's own seed would bring back its first draws
+        model.setdefault("fitting_net", {})["seed"] = own
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(own)  # for what DeePMD-kit does not draw from the seed of its input
+            try:
+                net = self._new_model(model).atomic_model.fitting_net
+            except Exception as error:  # whatever DeePMD-kit raises for an input it does not take
+                raise IpipError(f"{self._file}: DeePMD-kit cannot build its model: {reason(error)}") from error
+        tensors, names, first = {}, {}, {}
+        for part, tensor in net.named_parameters(remove_duplicate=False):
+            name = f"{_ATOMIC_MODEL}fitting_net.{part}"
+            if name not in self._state or self._state[name].shape != tensor.shape:
+                raise IpipError(
+                    f"{self._file}: no tensor {name} of shape {tuple(tensor.shape)}, which this version of DeePMD-kit "
+                    "has in a model of its input; train with the version that is installed here."
+                )
+            names.setdefault(first.setdefault(id(tensor), name), []).append(name)
+            tensors.setdefault(first[id(tensor)], tensor)
+        self._names = names
+        return {name: tensor.detach().cpu().double().numpy() for name, tensor in tensors.items()}
 
     def __getitem__(self, name: str) -> np.ndarray:
         """Return a fitting tensor as float64."""
@@ -69,9 +121,8 @@ class PyTorchCheckpoint(Checkpoint):
         """Replace a fitting tensor, keeping its precision."""
         import torch
 
-        for alias in (name, name.replace(".networks.", "._networks.")):
-            if alias in self._state:
-                self._state[alias].copy_(torch.from_numpy(value))
+        for alias in self._names[name]:
+            self._state[alias].copy_(torch.from_numpy(value))
 
     @property
     def energy_bias(self) -> np.ndarray:
@@ -109,14 +160,23 @@ class PyTorchCheckpoint(Checkpoint):
         return DeepPot(str(file_of(prefix, PyTorchCheckpoint.suffix)), no_jit=True)
 
 
-def _layer_name(index: int, last: int) -> str:
-    return "final_layer" if index == last else f"layer_{index}"
+def _parameters(names: dict[str, list[str]]) -> dict[str, Parameter]:
+    """Where tensors sit, from the first of their names; layers in the order in which a net has them."""
+    found = {name: match for name in names if (match := _PARAMETER.fullmatch(name.removeprefix(_ATOMIC_MODEL)))}
+    layers = list(dict.fromkeys(match["layer"] for match in found.values()))
+    if not layers:
+        return {}
+    called = {layer: f"layer_{number}" for number, layer in enumerate(layers[:-1])} | {layers[-1]: "final_layer"}
+    return {
+        name: Parameter(called[match["layer"]], _KINDS.get(match["kind"], match["kind"]))
+        for name, match in found.items()
+    }
 
 
 PYTORCH = Backend(
     name="pytorch",
     flag="--pt",
     checkpoint_files=(f"{PREFIX}.pt",),
-    model_format="pth",
+    model_formats=("pth", "pt2"),
     checkpoint=PyTorchCheckpoint,
 )

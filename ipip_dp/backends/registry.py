@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ipip_dp.backends.base import PREFIX, file_of
 from ipip_dp.backends.pytorch import PYTORCH
+from ipip_dp.backends.pytorch_exportable import PYTORCH_EXPORTABLE
 from ipip_dp.backends.tensorflow import TENSORFLOW
 from ipip_dp.errors import IpipError
 
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
 
     from ipip_dp.backends.base import Backend, Checkpoint
 
-BACKENDS: dict[str, Backend] = {backend.name: backend for backend in (TENSORFLOW, PYTORCH)}
+BACKENDS: dict[str, Backend] = {backend.name: backend for backend in (TENSORFLOW, PYTORCH, PYTORCH_EXPORTABLE)}
 """By DP-GEN's name, key ``train_backend`` of param.json."""
-MODEL_SUFFIXES = tuple(f".{backend.model_format}" for backend in BACKENDS.values())
-"""Of frozen models. DeePMD-kit goes by the name; its other formats hold compiled code, or are no frozen models."""
+MODEL_SUFFIXES = tuple(dict.fromkeys(f".{name}" for backend in BACKENDS.values() for name in backend.model_formats))
+"""Of frozen models, by which DeePMD-kit knows them."""
 
 
 def prefix_of(path: Path) -> Path:
@@ -49,7 +50,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         When there is none or it cannot be read.
     """
     prefix = prefix_of(path)
-    kinds = [backend.checkpoint for backend in BACKENDS.values()]
+    kinds = list(dict.fromkeys(backend.checkpoint for backend in BACKENDS.values()))
     named = [kind for kind in kinds if path.name.endswith(kind.suffix)]
     expected = []
     for kind in named or kinds:

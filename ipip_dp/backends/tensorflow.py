@@ -39,11 +39,6 @@ class TensorFlowCheckpoint(Checkpoint):
         self._optimizer = script.get("optimizer") or {}
         self._tensors = {name: value for name, value in tensors.items() if not _OPTIMISER.fullmatch(name)}
         self.model = script["model"]
-        self.fitting = {
-            name: Parameter(match["layer"], match["kind"])
-            for name in self._tensors
-            if (match := _FITTING.fullmatch(name))
-        }
 
     @classmethod
     def read(cls, prefix: Path) -> TensorFlowCheckpoint:
@@ -66,6 +61,15 @@ class TensorFlowCheckpoint(Checkpoint):
         checkpoint.require_energy_model(file_of(prefix, cls.suffix))
         return checkpoint
 
+    @property
+    def fitting(self) -> dict[str, Parameter]:
+        """Every tensor of the fitting net, by its name in the checkpoint."""
+        return {
+            name: Parameter(match["layer"], match["kind"])
+            for name in self._tensors
+            if (match := _FITTING.fullmatch(name))
+        }
+
     def __getitem__(self, name: str) -> np.ndarray:
         """Return a fitting tensor as float64."""
         return self._tensors[name].astype(np.float64)
@@ -73,6 +77,21 @@ class TensorFlowCheckpoint(Checkpoint):
     def __setitem__(self, name: str, value: np.ndarray) -> None:
         """Replace a fitting tensor, keeping its precision."""
         self._tensors[name] = value.astype(self._tensors[name].dtype)
+
+    def fresh(self, seed: int) -> dict[str, np.ndarray]:
+        """Draw from the normal distributions of ``one_layer`` (deepmd/tf/utils/network.py, 3.2.0).
+
+        They hold for the final layer too: the energy bias is kept outside the net.
+        """
+        rng = np.random.default_rng(seed)
+        draws = {}
+        for name in sorted(self.fitting):
+            shape = self._tensors[name].shape
+            mean, spread = {"matrix": (0.0, 1.0 / np.sqrt(sum(shape))), "bias": (0.0, 1.0), "idt": (0.1, 0.001)}[
+                self.fitting[name].kind
+            ]
+            draws[name] = mean + spread * rng.standard_normal(shape)
+        return draws
 
     @property
     def energy_bias(self) -> np.ndarray:
@@ -167,7 +186,7 @@ TENSORFLOW = Backend(
     name="tensorflow",
     flag="",
     checkpoint_files=(f"{PREFIX}.meta", f"{PREFIX}.index", f"{PREFIX}.data-00000-of-00001"),
-    model_format="pb",
+    model_formats=("pb",),
     checkpoint=TensorFlowCheckpoint,
     needs_neighbour_statistics=True,
 )

@@ -6,8 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ipip_dp.errors import IpipError
 
 if TYPE_CHECKING:
@@ -43,6 +41,8 @@ def _given(shrink: float, noise: float) -> tuple[float, float]:
     return shrink, noise
 
 
+TIME_STEP = 0.1
+"""Mean of DeePMD-kit's initial values of a layer's time steps (deepmd/pt/model/network/mlp.py, 3.2.0)."""
 METHODS: dict[str, Method] = {
     "reinit": Method(
         "fresh draws from DeePMD-kit's own initialisers, as in the IPIP paper.", lambda shrink, noise: (0.0, 1.0)
@@ -89,30 +89,17 @@ def forget_weights(
     """
     if method not in METHODS:
         raise IpipError(f"forget method {method!r} is unknown: choose one of {', '.join(METHODS)}.")
-    names = select(checkpoint.fitting, scope)
     kept, fresh = METHODS[method].factors(shrink, noise)
     if (kept, fresh) == (1.0, 0.0):
         return ()
-    rng = np.random.default_rng(seed)
+    draws = checkpoint.fresh(seed)
+    names = select(checkpoint.fitting, scope)
     for name in names:
-        old = checkpoint[name]
-        mean, spread = initialiser(checkpoint.fitting[name].kind, old.shape)
-        perturbation = spread * rng.standard_normal(old.shape)
+        mean = TIME_STEP if checkpoint.fitting[name].kind == "idt" else 0.0
         # Not `old - mean` when nothing is kept: a diverged student may hold NaN.
-        checkpoint[name] = mean + (kept * (old - mean) if kept else 0.0) + fresh * perturbation
+        old = kept * (checkpoint[name] - mean) if kept else 0.0
+        checkpoint[name] = mean + old + fresh * (draws[name] - mean)
     return names
-
-
-def initialiser(kind: str, shape: tuple[int, ...]) -> tuple[float, float]:
-    """Return mean and standard deviation of DeePMD's initial values.
-
-    The normal distributions of ``one_layer`` (deepmd/tf/utils/network.py) and of
-    ``MLPLayer._default_normal_init`` (deepmd/pt/model/network/mlp.py), 3.2.0. They
-    hold for the final layer too: the energy bias is kept outside the net.
-    """
-    if kind == "matrix":
-        return 0.0, 1.0 / np.sqrt(sum(shape))
-    return {"bias": (0.0, 1.0), "idt": (0.1, 0.001)}[kind]
 
 
 def select(fitting: Mapping[str, Parameter], scope: str) -> tuple[str, ...]:

@@ -120,8 +120,13 @@ def _check_template(jdata: dict[str, Any], job: dict[str, Any]) -> Iterator[str]
 
 def _check_lines(jdata: dict[str, Any], trj_freq: int, lines: list[str]) -> Iterator[str]:
     """Check the lines of a template that DP-GEN revises, and its boundaries."""
-    from dpgen.generator.run import find_only_one_key
+    from dpgen.generator.run import _get_model_backend_config, _validate_pt2_template_atom_map, find_only_one_key
 
+    if _get_model_backend_config(jdata)[2] == "pt2":
+        try:
+            _validate_pt2_template_atom_map(lines)
+        except ValueError as error:
+            yield f"{error}; expected atom_modify map yes in front"
     revised = [["dump", "dpgen_dump"]]
     if jdata.get("model_devi_plumed"):
         revised.append(["fix", "dpgen_plm"])

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipip_dp.backends import BACKENDS
+from packaging.version import Version
+
+from ipip_dp.backends import BACKENDS, Backend
 from ipip_dp.checks import training_input
 from ipip_dp.config import schema
 from ipip_dp.running import machine
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
 
     from ipip_dp.config.params import Params
 
+FIRST_WITH_PT2 = "3.2"  # of DeePMD-kit, by DP-GEN's run_train_dp
 # Keys of param.json that start or steer a training in a way that IPIP replaces.
 REPLACED_KEYS = ("training_init_frozen_model", "training_finetune_model", "training_iter0_model_path")
 # Keys of param.json that DP-GEN heeds in fine-tuning alone, and what to give instead.
@@ -33,7 +38,7 @@ def check(jdata: dict[str, Any], params: Params, mdata: dict[str, Any] | None = 
         yield f"numb_models: expected an integer of at least {fewest}, found {jdata['numb_models']}"
     if "init_data_prefix" not in jdata:
         yield 'init_data_prefix: missing; DP-GEN needs it: "." is the run folder'
-    yield from _check_backend(jdata)
+    yield from _check_backend(jdata, mdata)
     for key in REPLACED_KEYS:
         if jdata.get(key):
             yield f"{key}: an IPIP run starts every training from its own checkpoints; remove the key"
@@ -45,19 +50,47 @@ def check(jdata: dict[str, Any], params: Params, mdata: dict[str, Any] | None = 
     yield from _check_inputs(jdata, params, mdata)
 
 
-def _check_backend(jdata: dict[str, Any]) -> Iterator[str]:
-    backend = BACKENDS.get(jdata["train_backend"])
-    if backend is None:
-        yield (
-            f"train_backend: expected {' or '.join(BACKENDS)}, which can forget; found {shown(jdata['train_backend'])}"
-        )
+def _check_backend(jdata: dict[str, Any], mdata: dict[str, Any] | None) -> Iterator[str]:
+    from dpgen.generator.run import _get_model_backend_config, _get_train_backend_config, _validate_dpa_training_config
+
+    try:
+        name, _ = _get_train_backend_config(jdata)
+    except ValueError as error:
+        yield f"train_backend: {error}"
         return
-    found = jdata.get("model_format", backend.model_format)
-    if found != backend.model_format:
-        yield f"model_format: expected {backend.model_format} for {backend.name}, found {shown(found)}"
+    backend = BACKENDS.get(name)
+    if backend is None:
+        yield f"train_backend: expected {' or '.join(BACKENDS)}, which can forget; found {shown(name)}"
+        return
+    try:
+        _, _, model_format = _get_model_backend_config(jdata)
+        _validate_dpa_training_config(jdata)
+    except (ValueError, TypeError) as error:  # a backend, a format and a model that do not go together
+        yield f"train_backend, model_format: {error}"
+        return
+    if model_format == "pt2":
+        yield from _check_compiled(jdata, backend, mdata)
     skipped = jdata.get("dp_compress") and jdata.get("dp_train_skip_neighbor_stat")
     if skipped and backend.needs_neighbour_statistics:
         yield "dp_train_skip_neighbor_stat: dp_compress needs the neighbour statistics; set one of the two to false"
+
+
+def _check_compiled(jdata: dict[str, Any], backend: Backend, mdata: dict[str, Any] | None) -> Iterator[str]:
+    """Check what DP-GEN and DeePMD-kit need to compile students, before hours of training."""
+    if backend.name == "pytorch" and jdata.get("dp_compress"):
+        yield "dp_compress: DeePMD-kit's pytorch backend cannot compress a pt2 model; set it to false"
+    if mdata is None:
+        return
+    version = str(mdata.get("deepmd_version", FIRST_WITH_PT2))
+    if Version(version) < Version(FIRST_WITH_PT2):
+        yield f"model_format: pt2 needs DeePMD-kit {FIRST_WITH_PT2} or later; machine.json has deepmd_version {version}"
+    compiler = os.environ.get("CXX", "g++")
+    section = mdata["model_devi"][0] if isinstance(mdata["model_devi"], list) else mdata["model_devi"]
+    if machine.runs_here(section) and shutil.which(compiler) is None:
+        yield (
+            f"model_format: pt2 models are compiled in section model_devi, but there is no C++ compiler {compiler} on "
+            "this machine; install one, or name another in the environment variable CXX"
+        )
 
 
 def _check_reuse(jdata: dict[str, Any]) -> Iterator[str]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 NATURAL = ("expected an integer greater than 0", is_positive)
 RATE = ("expected a number greater than 0", is_positive)
 LAYERS = ("expected integers greater than 0", lambda sizes: bool(sizes) and all(map(is_positive, sizes)))
+OR_AUTO = ("expected integers of at least 0", lambda sizes: all(size == 0 or is_positive(size) for size in sizes))
 NEIGHBOURS = (LAYERS[0], lambda sel: isinstance(sel, str) or LAYERS[1](sel if isinstance(sel, list) else [sel]))
 NO_PARAMETERS = ("pseudo-labels have no frame or atomic parameters; remove the key", lambda number: not number)
 BOUNDS = {
@@ -47,7 +48,7 @@ BOUNDS = {
     ),
 }
 # Under these names DP-GEN and an IPIP run look for what fine-tuning writes.
-WRITTEN = {"disp_file": "lcurve.out", "save_ckpt": "model.ckpt"}
+WRITTEN = {"disp_file": "lcurve.out", "save_ckpt": "model.ckpt", "save_dir": None}
 OTHER_NAMES = {
     "training.numb_steps": NUMB_STEPS,
     "training.numb_epoch": ("num_epoch", "num_epochs", "numb_epochs"),
@@ -105,7 +106,8 @@ def check_fine_tuning(key: str, value: dict[str, Any], init_data: list[Path], la
     training = value.get("training", {})
     for name, expected in WRITTEN.items():
         if training.get(name, expected) != expected:
-            yield f"{key}.training.{name}: expected {expected}, where DP-GEN looks for it, found {training[name]}"
+            wanted = expected or "no folder"
+            yield f"{key}.training.{name}: expected {wanted}, where DP-GEN looks for it, found {training[name]}"
     names = (training.get("validation_data") or {}).get("systems", [])
     folder = workdir.Iteration(0).student(0)
     for name in [names] if isinstance(names, str) else names:
@@ -154,7 +156,9 @@ def _against(argument: Argument, key: str, value: dict[str, Any], type_map: list
 
 
 def _bounds(key: str, written: dict[str, Any], value: dict[str, Any], type_map: list[str]) -> Iterator[str]:
-    for path, (expected, holds) in BOUNDS.items():
+    energy_net = _at(value, "model.fitting_net").get("type", "ener") == "ener"
+    bounds = BOUNDS if energy_net else {**BOUNDS, "model.fitting_net.neuron": OR_AUTO}  # DPA4 chooses a width for 0
+    for path, (expected, holds) in bounds.items():
         section, _, name = path.rpartition(".")
         found = _at(value, section).get(name)
         if found is not None and not holds(found):

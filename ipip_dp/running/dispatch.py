@@ -40,14 +40,15 @@ def section(mdata: dict[str, Any], name: str) -> dict[str, Any]:
     IpipError
         If neither is in machine.json, or it lacks ``machine`` or ``resources``.
     """
-    for key in (name, FALLBACK[name]):
+    stand_in = FALLBACK.get(name, name)
+    for key in (name, stand_in):
         if key in mdata:
             value = mdata[key][0] if isinstance(mdata[key], list) else mdata[key]
             missing = [part for part in ("machine", "resources") if part not in value]
             if missing:
                 raise IpipError(f"section {key} lacks {' and '.join(missing)}")
             return value
-    raise IpipError(f"section {name} is missing, and so is {FALLBACK[name]}, which would stand in for it")
+    raise IpipError(f"section {name} is missing, and so is {stand_in}, which would stand in for it")
 
 
 def dp_command(mdata: dict[str, Any]) -> str:
@@ -85,7 +86,7 @@ def submit(
     mdata : dict
         machine.json.
     name : str
-        Machine section: ``ipip_pretrain`` or ``ipip_label``.
+        Machine section: ``ipip_pretrain``, ``ipip_label`` or ``model_devi``.
     work_path : Path
         Folder that holds the task folders, relative to the run folder.
     tasks : sequence of str

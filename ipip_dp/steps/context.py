@@ -44,7 +44,16 @@ class Context:
     @property
     def backend(self) -> Backend:
         """The backend of DeePMD-kit that the students are trained with."""
-        return BACKENDS[self.jdata.get("train_backend", "tensorflow")]
+        from dpgen.generator.run import _get_train_backend_config
+
+        return BACKENDS[_get_train_backend_config(self.jdata)[0]]
+
+    @property
+    def model_format(self) -> str:
+        """The suffix of frozen students, without its dot."""
+        from dpgen.generator.run import _get_model_backend_config
+
+        return _get_model_backend_config(self.jdata)[2]
 
     @property
     def teacher(self) -> dict[str, Any]:

@@ -29,6 +29,18 @@ def fine_tuning(context: Context) -> dict[str, Any]:
     return {**context.jdata, "training_init_model": True, "training_iter0_model_path": folders}
 
 
+def exporting(context: Context) -> dict[str, Any]:
+    """The machine.json that makes DP-GEN compile students without vector instructions of its own choice.
+
+    What PyTorch 2.11 writes for those of a CPU does not compile for DPA4C ("'tmp40' was not declared"). A user's
+    ``train_export_command`` stays.
+    """
+    command = (
+        context.mdata.get("train_export_command") or f"env ATEN_CPU_CAPABILITY=default {context.mdata['train_command']}"
+    )
+    return {**context.mdata, "train_export_command": command}
+
+
 def link_fine_tuning(context: Context) -> None:
     """Link what was handed over into the training folders that DP-GEN has made, in place of its own choice.
 

@@ -48,9 +48,10 @@ def source(context: Context, who: Who) -> Source:
     IpipError
         If a file lies outside the run folder, or there is no reference.
     """
-    if who == "students":  # run by DeePMD-kit, as trainings are
+    if who == "students":  # run by DeePMD-kit, as trainings are; compiled ones only where DP-GEN has compiled them
         models = {model.name: model for model in context.iteration.models()}
-        return Source({"type": "dp", "models": list(models)}, models, "ipip_pretrain")
+        section = "model_devi" if context.model_format == "pt2" else "ipip_pretrain"
+        return Source({"type": "dp", "models": list(models)}, models, section)
     config = context.teacher if who == "teacher" else context.params.reference
     if config is None:
         raise IpipError("ipip.reference is missing")

@@ -70,6 +70,7 @@ def training_input(context: Context, member: int, systems: Sequence[str]) -> dic
     # DeePMD-kit 3.2 saves only where it also displays (deepmd/tf/train/trainer.py), the last step included.
     training["disp_freq"] = math.gcd(training.get("disp_freq", 1000), training.get("save_freq", 1000))
     training.update(disp_file="lcurve.out", save_ckpt="model.ckpt")  # under these names they are looked for
+    training.pop("save_dir", None)
     training["seed"] = context.random_seed("training", member)
     return result
 

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""Real checkpoints: tiny students trained by `dp train` once per session."""
+"""Real checkpoints: tiny students of every backend and descriptor, trained by `dp train` once per session."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,26 +22,59 @@ TYPE_MAP = ["Mo", "S", "O"]  # no data set below holds oxygen
 REFERENCE = {"Mo": -100.0, "S": -30.0}  # eV per atom
 CUTOFF = {"rcut": 4.0, "rcut_smth": 2.0, "seed": 1}
 SE_E2_A = {"type": "se_e2_a", "sel": [8, 8, 8], "neuron": [4, 8], "axis_neuron": 2, **CUTOFF}
-SE_E2_R = {"type": "se_e2_r", "sel": [8, 8, 8], "neuron": [4, 8], **CUTOFF}
+SE_E2_R = {"type": "se_e2_r", "sel": [8, 8, 8], "neuron": [4, 8], "type_one_side": True, **CUTOFF}
+SE_E3 = {"type": "se_e3", "sel": [8, 8, 8], "neuron": [2, 4], **CUTOFF}
 DPA1 = {"type": "se_atten", "sel": 16, "neuron": [4, 8], "axis_neuron": 2, "attn": 4, "attn_layer": 1, **CUTOFF}
+SE_ATTEN_V2 = {**DPA1, "type": "se_atten_v2", "attn_layer": 0}
+REPINIT = {"tebd_dim": 4, "rcut": 4.0, "rcut_smth": 2.0, "nsel": 16, "neuron": [4, 8], "axis_neuron": 2}
+REPFORMER = {"rcut": 3.0, "rcut_smth": 2.0, "nsel": 12, "nlayers": 1, "g1_dim": 8, "g2_dim": 4, "axis_neuron": 2}
+DPA2 = {"type": "dpa2", "repinit": REPINIT, "repformer": {**REPFORMER, "attn2_nhead": 1}, "seed": 1}
+EDGES = {"e_rcut": 4.0, "e_rcut_smth": 2.0, "e_sel": 16, "a_rcut": 3.0, "a_rcut_smth": 2.0, "a_sel": 8}
+REPFLOW = {"n_dim": 8, "e_dim": 6, "a_dim": 4, "nlayers": 1, "axis_neuron": 2, **EDGES}
+DPA3 = {"type": "dpa3", "repflow": REPFLOW, "precision": "float32", "seed": 1}
+DPA4 = {"type": "dpa4", "rcut": 4.0, "channels": 8, "n_radial": 4, "lmax": 1, "mmax": 1, "n_blocks": 1, "seed": 1}
+DPA4C = {"type": "dpa4c", "rcut": 4.0, "channels": 8, "n_radial": 4, "precision": "float32", "seed": 1}
 HYBRID = {"type": "hybrid", "list": [{**SE_E2_A, "type_one_side": True}, SE_E2_R]}
 WIDE = {"neuron": [32, 32], "resnet_dt": True, "seed": 1}  # wide enough to measure a spread
 FLOAT32 = {"neuron": [6, 6], "resnet_dt": False, "precision": "float32", "seed": 1}
-VARIANTS = {
-    "tf-se_e2_a": (SE_E2_A, WIDE),
-    "pt-se_e2_a": (SE_E2_A, WIDE),
-    "tf-dpa1": (DPA1, FLOAT32),
-    "pt-dpa1": (DPA1, FLOAT32),
-    "tf-hybrid": (HYBRID, {"neuron": [6, 6], "seed": 1}),
-    "tf-se_e2_r": (SE_E2_R, FLOAT32),
+OF_ALL = {
+    "se_e2_a": (SE_E2_A, WIDE),
+    "se_e2_r": (SE_E2_R, FLOAT32),
+    "se_e3": (SE_E3, FLOAT32),
+    "dpa1": (DPA1, FLOAT32),
+    "se_atten_v2": (SE_ATTEN_V2, FLOAT32),
+    "hybrid": (HYBRID, {"neuron": [6, 6], "seed": 1}),
 }
+OF_PYTORCH = {"dpa2": (DPA2, FLOAT32), "dpa3": (DPA3, WIDE)}
+DESCRIPTORS = {
+    "tf": OF_ALL,
+    "pt": {**OF_ALL, **OF_PYTORCH, "dpa4": (DPA4, {"neuron": [32], "precision": "float32", "seed": 1})},
+    "pt-expt": {**OF_ALL, **OF_PYTORCH, "dpa4c": (DPA4C, WIDE)},
+}
+VARIANTS = {f"{backend}-{name}": models for backend, found in DESCRIPTORS.items() for name, models in found.items()}
 FAST = ("tf-se_e2_a", "pt-se_e2_a")
-every_backend = pytest.mark.parametrize("variant", FAST)
+# `dp train` in several folders: imports take longer than such trainings.
+TRAIN = """
+import os, sys
+from deepmd.main import main
+for folder, *start in map(str.split, sys.argv[2:]):
+    os.chdir(folder)
+    if sys.argv[1] == "--tf":
+        import tensorflow.compat.v1 as tf
+        tf.reset_default_graph()
+    main([sys.argv[1], "train", "input.json", *start])
+"""
+every_backend = pytest.mark.parametrize("variant", ["tf-se_e2_a", "pt-se_e2_a", "pt-expt-se_e2_a"])
 
 
-def some_variants(backend=""):
-    """Parametrise a test by the variants of one backend, or of all; the test is slow but for the fast ones."""
-    names = [name for name in VARIANTS if name.startswith(backend)]
+def backend_of(variant):
+    """The word of `dp`'s flag: tf, pt or pt-expt."""
+    return variant.rpartition("-")[0]
+
+
+def some_variants(*backends):
+    """Parametrise a test by the variants of some backends, or of all; the test is slow but for the fast ones."""
+    names = [name for name in VARIANTS if not backends or backend_of(name) in backends]
     return pytest.mark.parametrize(
         "variant", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in names]
     )
@@ -85,8 +119,9 @@ def data(tmp_path_factory):
 
 def training_input(variant, data, pref_e):
     descriptor, fitting_net = VARIANTS[variant]
+    model = {"type_map": TYPE_MAP, "descriptor": descriptor, "fitting_net": fitting_net}
     return {
-        "model": {"type_map": TYPE_MAP, "descriptor": descriptor, "fitting_net": fitting_net},
+        "model": {"type": "dpa4", **model} if variant.endswith("dpa4") else model,
         "learning_rate": {"type": "exp", "start_lr": 1e-3, "stop_lr": 1e-5, "decay_steps": 5},
         "loss": {
             "type": "ener",
@@ -103,47 +138,46 @@ def training_input(variant, data, pref_e):
     }
 
 
-def start_training(folder, variant, data, pref_e=0.0, init_model=None):
-    """Start `dp train` in `folder`; pref_e = 0 is the force-only training of the pool."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "input.json").write_text(json.dumps(training_input(variant, data, pref_e)))
-    command = [sys.executable, "-m", "deepmd", f"--{variant[:2]}", "train", "input.json"]
-    if init_model is not None:
-        command += ["--init-model", str(init_model)]
+def start_trainings(folders, data, pref_e=0.0, init_models=None):
+    """Start `dp train` in folders, by variants of one backend; pref_e = 0 is the force-only training of the pool."""
+    starts = []
+    for variant, folder in folders.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "input.json").write_text(json.dumps(training_input(variant, data, pref_e)))
+        starts.append(f"{folder} --init-model {init_models[variant]}" if init_models else str(folder))
+    first = next(iter(folders))
     threads = ("OMP_NUM_THREADS", "DP_INTRA_OP_PARALLELISM_THREADS", "DP_INTER_OP_PARALLELISM_THREADS")
     return subprocess.Popen(
-        command,
-        cwd=folder,
+        [sys.executable, "-c", TRAIN, f"--{backend_of(first)}", *starts],
         env=os.environ | dict.fromkeys(threads, "1"),
-        stdout=(folder / "log").open("w"),
+        stdout=(folders[first] / "log").open("w"),
         stderr=subprocess.STDOUT,
     )
 
 
-def finish_training(folder, process):
-    """Wait and return the learning curve, a record array with one row per step."""
-    assert process.wait() == 0, (folder / "log").read_text()[-3000:]
+def learning_curve(folder):
+    """A record array with one row per step."""
     return np.genfromtxt(folder / "lcurve.out", names=True)
 
 
 @pytest.fixture(scope="session")
 def train(tmp_path_factory, data):
-    """Trained student of a variant, its prefix; two trainings at a time."""
-    done = {}
+    """Trained student of a variant, its prefix; all that are slow of a backend at a time."""
+    done, logs = {}, {}
 
     def trained(variant):
         if variant.startswith("pt"):
             pytest.importorskip("torch")
             pytest.importorskip("e3nn")  # deepmd.pt imports it
         if variant not in done:
-            batch = FAST if variant in FAST else (variant,)
+            alike = [name for name in VARIANTS if backend_of(name) == backend_of(variant) and name not in FAST]
+            batch = [variant] if variant in FAST else alike
             folders = {name: tmp_path_factory.mktemp(name) for name in batch}
-            running = {name: start_training(folder, name, data) for name, folder in folders.items()}
-            for name, process in running.items():
-                process.wait()
-                done[name] = folders[name]
+            start_trainings(folders, data).wait()
+            done.update(folders)
+            logs.update(dict.fromkeys(batch, folders[batch[0]] / "log"))
         folder = done[variant]
-        assert (folder / "checkpoint").is_file(), (folder / "log").read_text()[-3000:]
+        assert (folder / "checkpoint").is_file(), logs[variant].read_text()[-3000:]
         return folder / "model.ckpt"
 
     return trained
@@ -170,7 +204,7 @@ def read_tensors(prefix):
 
 def is_fitting(name):
     """Whether a tensor belongs to the fitting net, by DeePMD-kit's naming."""
-    return name.startswith(("layer_", "final_layer")) or "fitting_net.filter_layers" in name
+    return name.startswith(("layer_", "final_layer")) or bool(re.search(r"fitting_net\.(filter_layers|nets)\.", name))
 
 
 def is_bias(name):

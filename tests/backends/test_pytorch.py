@@ -9,7 +9,7 @@ from ipip_dp.backends import forget
 from tests.backends.conftest import changed, check_damaged, read_tensors, some_variants
 
 
-@some_variants("pt")
+@some_variants("pt", "pt-expt")
 def test_optimiser_and_schedule_start_anew(variant, train, tmp_path):
     before = read_tensors(train(variant))
     report = forget(train(variant), tmp_path / "model.ckpt", method="none", seed=1)
