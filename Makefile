@@ -14,7 +14,7 @@ install: .venv/installed
 	$(PYTHON) -m venv .venv
 	@(while sleep 20; do echo "... still installing"; done) & heartbeat=$$!; \
 	trap "kill $$heartbeat" EXIT; \
-	.venv/bin/python -m pip install -e ".[cpu,torch,chgnet,xtb,dev]"
+	.venv/bin/python -m pip install -e ".[cpu,torch,chgnet,sevennet,xtb,dev]"
 	touch $@
 
 demo: install

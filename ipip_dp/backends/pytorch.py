@@ -15,7 +15,7 @@ import numpy as np
 
 from ipip_dp.backends.base import PREFIX, Backend, Checkpoint, Parameter, file_of
 from ipip_dp.errors import IpipError
-from ipip_dp.text import reason
+from ipip_dp.text import reason, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +26,10 @@ _BIAS = _ATOMIC_MODEL + "fitting_net.bias_atom_e"
 # Below fitting_net: the collection of nets, one for all elements or one for each, and a layer of a net.
 _PARAMETER = re.compile(r".+?networks\.\d+\.(?P<layer>.+)\.(?P<kind>\w+)")
 _KINDS = {"w": "matrix", "b": "bias"}
+
+
+class BranchError(IpipError):
+    """A checkpoint has no such branch."""
 
 
 class PyTorchCheckpoint(Checkpoint):
@@ -99,7 +103,9 @@ class PyTorchCheckpoint(Checkpoint):
                 net = self._new_model(model).atomic_model.fitting_net
             except Exception as error:  # whatever DeePMD-kit raises for an input it does not take
                 raise IpipError(f"{self._file}: DeePMD-kit cannot build its model: {reason(error)}") from error
-        tensors, names, first = {}, {}, {}
+        tensors: dict[str, torch.Tensor] = {}
+        names: dict[str, list[str]] = {}
+        first: dict[int, str] = {}
         for part, tensor in net.named_parameters(remove_duplicate=False):
             name = f"{_ATOMIC_MODEL}fitting_net.{part}"
             if name not in self._state or self._state[name].shape != tensor.shape:
@@ -158,6 +164,48 @@ class PyTorchCheckpoint(Checkpoint):
         from deepmd.infer import DeepPot
 
         return DeepPot(str(file_of(prefix, PyTorchCheckpoint.suffix)), no_jit=True)
+
+
+def read_model(file: Path, branch: str | None) -> tuple[dict[str, Any], str | None]:
+    """The section ``model`` of the input that a checkpoint was trained with.
+
+    Parameters
+    ----------
+    file : pathlib.Path
+        A ``.pt``, whose tensors are not read.
+    branch : str, optional
+        The branch (head) of a multi-task model, or one of its aliases; ``RANDOM`` for any.
+
+    Returns
+    -------
+    dict, str or None
+        The section of that branch, and which of DeePMD-kit's backends wrote the file: ``pt``, ``pt-expt``; None if
+        it cannot tell.
+
+    Raises
+    ------
+    BranchError
+        If there is no such branch.
+    IpipError
+        If the file is not a checkpoint of DeePMD-kit.
+    """
+    import torch
+    from deepmd.utils.pt_checkpoint import detect_pt_checkpoint_backend
+
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        model = content.get("model", content)["_extra_state"]["model_params"]
+    except Exception as error:  # whatever torch raises for another file
+        raise IpipError(f"{file} is no checkpoint of DeePMD-kit's PyTorch backends: {reason(error)}") from error
+    branches = model.get("model_dict", {"Default": model})
+    names = {
+        alias.lower(): name for name in branches for alias in (name, *branches[name].get("model_branch_alias", []))
+    }
+    name = next(iter(branches)) if branch == "RANDOM" else names.get((branch or "Default").lower())
+    if name is None:
+        found = "missing" if branch is None else f"found {shown(branch)}"
+        raise BranchError(f"expected a branch of {file}, {', '.join(branches)}; {found}")
+    return dict(branches[name]), detect_pt_checkpoint_backend(content)
 
 
 def _parameters(names: dict[str, list[str]]) -> dict[str, Parameter]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -11,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 from packaging.version import Version
 
 from ipip_dp.backends import BACKENDS, Backend
+from ipip_dp.backends.pytorch import BranchError, read_model
 from ipip_dp.checks import training_input
 from ipip_dp.config import schema
+from ipip_dp.errors import IpipError
 from ipip_dp.running import machine
+from ipip_dp.steps import pretrain
 from ipip_dp.text import is_positive, shown
 
 if TYPE_CHECKING:
@@ -51,10 +55,10 @@ def check(jdata: dict[str, Any], params: Params, mdata: dict[str, Any] | None = 
 
 
 def _check_backend(jdata: dict[str, Any], mdata: dict[str, Any] | None) -> Iterator[str]:
-    from dpgen.generator.run import _get_model_backend_config, _get_train_backend_config, _validate_dpa_training_config
+    from dpgen.generator.run import _get_model_backend_config, _validate_dpa_training_config
 
     try:
-        name, _ = _get_train_backend_config(jdata)
+        name = _backend_name(jdata)
     except ValueError as error:
         yield f"train_backend: {error}"
         return
@@ -64,7 +68,8 @@ def _check_backend(jdata: dict[str, Any], mdata: dict[str, Any] | None) -> Itera
         return
     try:
         _, _, model_format = _get_model_backend_config(jdata)
-        _validate_dpa_training_config(jdata)
+        if not _lacks_inputs(jdata):
+            _validate_dpa_training_config(jdata)
     except (ValueError, TypeError) as error:  # a backend, a format and a model that do not go together
         yield f"train_backend, model_format: {error}"
         return
@@ -73,6 +78,17 @@ def _check_backend(jdata: dict[str, Any], mdata: dict[str, Any] | None) -> Itera
     skipped = jdata.get("dp_compress") and jdata.get("dp_train_skip_neighbor_stat")
     if skipped and backend.needs_neighbour_statistics:
         yield "dp_train_skip_neighbor_stat: dp_compress needs the neighbour statistics; set one of the two to false"
+
+
+def _lacks_inputs(jdata: dict[str, Any]) -> bool:
+    default = jdata["default_training_param"]
+    return isinstance(default, list) and len(default) != jdata["numb_models"]
+
+
+def _backend_name(jdata: dict[str, Any]) -> str:
+    from dpgen.generator.run import _get_train_backend_config
+
+    return _get_train_backend_config(jdata)[0]
 
 
 def _check_compiled(jdata: dict[str, Any], backend: Backend, mdata: dict[str, Any] | None) -> Iterator[str]:
@@ -127,7 +143,7 @@ def _check_inputs(jdata: dict[str, Any], params: Params, mdata: dict[str, Any] |
             "forgetting; set ipip.forget.at to finetune or both, with a method other than none"
         )
     default, own = jdata["default_training_param"], params.pretrain.training_param
-    if isinstance(default, list) and len(default) != jdata["numb_models"]:
+    if _lacks_inputs(jdata):
         yield f"default_training_param: expected numb_models = {jdata['numb_models']} entries, found {len(default)}"
     inputs = {"default_training_param": default} if isinstance(default, dict) else {}
     if isinstance(default, list):
@@ -145,28 +161,72 @@ def _check_inputs(jdata: dict[str, Any], params: Params, mdata: dict[str, Any] |
         return
     found = [problem for key in inputs for problem in training_input.check(key, inputs[key], jdata["type_map"])]
     yield from found
-    rate, rate_key = params.pretrain.learning_rate, "ipip.pretrain.learning_rate"
-    if rate is not None and own is None:
-        merged = {**next(iter(inputs.values())), "learning_rate": rate}
-        problems = training_input.check("ipip.pretrain", merged, jdata["type_map"])
-        yield from (problem for problem in problems if problem.startswith(rate_key))
-    if own is not None and rate is not None:
-        yield f"{rate_key}: {own_key} has one of its own; remove one of the two"
+    for name in ("learning_rate", "loss"):
+        given, key = getattr(params.pretrain, name), f"ipip.pretrain.{name}"
+        if given is not None and own is None:
+            template = next(iter(inputs.values()))
+            whole = given if name == "learning_rate" else pretrain.loss(template.get("loss", {}), given)
+            problems = training_input.check("ipip.pretrain", {**template, name: whole}, jdata["type_map"])
+            yield from (problem for problem in problems if problem.startswith(key))
+        if own is not None and given is not None:
+            yield f"{key}: {own_key} has one of its own; remove one of the two"
     if found:
         return
     inputs = {key: training_input.normalized(value, jdata["type_map"]) for key, value in inputs.items()}
     for key, value in inputs.items():
         if key != own_key:
             yield from training_input.check_fine_tuning(key, value, _init_data(jdata), *_where(mdata))
-    if own is not None and params.relabel.max_in_domain > 0:
-        yield from _check_energies(own_key, inputs[own_key])
+    key_of_pretraining = own_key if own is not None else next(iter(inputs))
+    if params.relabel.max_in_domain > 0:
+        if own is not None:
+            yield from _check_energies(own_key, inputs[own_key])
+        yield from _check_energies("ipip.pretrain", {"loss": params.pretrain.loss or {}})
+    if params.pretrain.init_from is not None:
+        yield from _check_init_from(jdata, params.pretrain.init_from, inputs[key_of_pretraining]["model"])
     if own is None and params.pretrain.numb_models is None:
         return  # every student fine-tunes the model it has pretrained
-    pretrained_key = own_key if own is not None else next(iter(inputs))
-    pretrained = inputs[pretrained_key]
+    pretrained = inputs[key_of_pretraining]
     for key, value in inputs.items():
         for name in ("descriptor", "fitting_net"):
-            yield from _same_model(pretrained_key, pretrained["model"], key, value["model"], name)
+            yield from _same_model(key_of_pretraining, pretrained["model"], key, value["model"], name)
+
+
+def _check_init_from(jdata: dict[str, Any], init_from: dict[str, Any], model: dict[str, Any]) -> Iterator[str]:
+    """Compare a pre-trained model with the one that is to be trained, by DeePMD-kit's own comparison."""
+    key, file, branch = "ipip.pretrain.init_from", Path(init_from["model"]), init_from["branch"]
+    name = _backend_name(jdata)
+    if ".pt" not in BACKENDS[name].restart_file:
+        yield f"{key}: expected train_backend pytorch or pytorch-exportable, which start from a .pt; found {name}"
+    elif file.suffix != ".pt" or not file.is_file():
+        yield f"{key}.model: expected a checkpoint .pt that exists, found {shown(str(file))}"
+    elif importlib.util.find_spec("torch") is not None:
+        from deepmd.utils.finetune import _descriptor_config_differences
+
+        try:
+            pretrained, writer = read_model(file, branch)
+        except BranchError as error:
+            yield f"{key}.branch: {error}; or RANDOM for fitting nets of their own"
+            return
+        except IpipError as error:
+            yield f"{key}.model: {error}"
+            return
+        if writer not in (None, BACKENDS[name].flag.lstrip("-")):
+            yield f"{key}.model: {file} was trained with dp --{writer}, but train_backend is {name}"
+            return
+        descriptors = (schema.without_seeds(section["descriptor"]) for section in (model, pretrained))
+        for part, own, theirs in _descriptor_config_differences(*descriptors):
+            yield (
+                f"{key}.model: descriptor.{part} of {file} is {shown(theirs)}, that of default_training_param is "
+                f"{shown(own)}; the two must be the same"
+            )
+        if branch != "RANDOM":
+            theirs = {"type": "ener", **pretrained.get("fitting_net", {})}
+            for part, own in schema.without_seeds({"type": "ener", **model.get("fitting_net", {})}).items():
+                if theirs.get(part, own) != own:
+                    yield (
+                        f"{key}.model: fitting_net.{part} of {file} is {shown(theirs[part])}, that of "
+                        f"default_training_param is {shown(own)}; give the same, or branch RANDOM"
+                    )
 
 
 def _check_energies(key: str, value: dict[str, Any]) -> Iterator[str]:

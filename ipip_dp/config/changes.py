@@ -38,6 +38,7 @@ FIXED: dict[KeyPath, Path] = {
     ("numb_models",): PRETRAINED,
     ("default_training_param",): PRETRAINED,
     ("ipip", "pretrain", "numb_models"): PRETRAINED,
+    ("ipip", "pretrain", "init_from"): PRETRAINED,
     ("ipip", "held_out"): EVALUATED,
     ("model_devi_merge_traj",): START.exploration / "task.*",
     ("fp_style",): LABELLED,

@@ -43,9 +43,30 @@ class TeacherMD:
     friction: float = positive(0.01, "Friction of the Langevin thermostat in 1/fs (the IPIP authors' value).")
 
 
+def _init_from() -> Argument:
+    model = Argument("model", str, doc="A checkpoint (.pt) of the backend that trains the students.")
+    branch = Argument(
+        "branch",
+        [str, None],
+        optional=True,
+        default=None,
+        doc="The branch of a multi-task checkpoint whose fitting net is taken. RANDOM: none of them, every student "
+        "draws its own.",
+    )
+    return Argument(
+        "init_from",
+        [dict, None],
+        [model, branch],
+        optional=True,
+        default=None,
+        doc="A pre-trained model that pretraining of iteration 0 starts from, by `dp train --finetune`. Its descriptor "
+        "must be that of default_training_param; its type_map may be another. null: from nothing.",
+    )
+
+
 @dataclass(frozen=True)
 class Pretrain:
-    """Training on the pool, with forces only: the energy zero of the teacher is not the reference's."""
+    """Training on the pool, without energies: the energy zero of the teacher is not the reference's."""
 
     numb_steps: int = positive_int(100000, "Training steps in each iteration.")
     numb_models: int | None = key(
@@ -61,13 +82,20 @@ class Pretrain:
         "which fine-tuning has: it wants a lower rate than pretraining does.",
         types=[dict, None],
     )
+    loss: dict[str, Any] | None = key(
+        None,
+        'Keys of the loss section of pretraining, as {"start_pref_v": 0.02}, in place of those of '
+        "default_training_param with prefactors of energies 0, of forces 1 and of virials as large against those of "
+        "forces as default_training_param has them. null: none.",
+        types=[dict, None],
+    )
     training_param: dict[str, Any] | None = key(
         None,
         "A complete DeePMD-kit training input for pretraining, used as it stands but for "
-        "data, seeds and numb_steps. null: default_training_param with learning_rate and a "
-        "force-only loss.",
+        "data, seeds and numb_steps. null: default_training_param with learning_rate and loss.",
         types=[dict, None],
     )
+    init_from: dict[str, Any] | None = key(None, argument=_init_from)
 
 
 @dataclass(frozen=True)

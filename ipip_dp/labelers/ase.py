@@ -31,7 +31,7 @@ METHODS = ("get_potential_energy", "get_forces")
 # graph converter (chgnet/graph/converter.py; atom_graph_cutoff of its pretrained models).
 CRYSTALS_ONLY = {"chgnet": 6.0}
 # Our extra that brings a calculator's package.
-EXTRAS = {"chgnet": "chgnet", "tblite": "xtb"}
+EXTRAS = {"chgnet": "chgnet", "sevenn": "sevennet", "tblite": "xtb"}
 
 
 @Driver.register("ipip/ase")

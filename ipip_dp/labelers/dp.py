@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from dpdata.driver import Driver
 
+from ipip_dp.errors import IpipError
 from ipip_dp.labelers.base import Ensemble, LabelerError, files_among
 from ipip_dp.labelers.frames import element_indices, periodic_cells
 from ipip_dp.text import reason
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from deepmd.infer import DeepPot
 
 
+CHECKPOINT = ".pt"
+
+
 @Driver.register("ipip/dp")
 class DPLabeler(Ensemble):
     """One DeePMD-kit model or the mean of several.
@@ -28,7 +33,9 @@ class DPLabeler(Ensemble):
     Parameters
     ----------
     models : sequence of str
-        Frozen models.
+        Frozen models, or PyTorch checkpoints.
+    head : str, optional
+        The head of multi-task checkpoints.
 
     Raises
     ------
@@ -53,8 +60,11 @@ class DPLabeler(Ensemble):
                 list[str],
                 extra_check=bool,
                 extra_check_errmsg="expected at least one model",
-                doc='Frozen DeePMD-kit models, for example ["graph.000.pb", "graph.001.pb"]. Several models label with '
-                "their mean.",
+                doc='DeePMD-kit models, frozen or PyTorch checkpoints (.pt), for example ["graph.000.pb", '
+                '"graph.001.pb"]. Several models label with their mean.',
+            ),
+            Argument(
+                "head", str, optional=True, doc="The head (branch) of multi-task checkpoints, for example Omat24."
             ),
         ]
 
@@ -65,16 +75,30 @@ class DPLabeler(Ensemble):
 
     @classmethod
     def check(cls, config: dict[str, Any], here: bool) -> Iterator[tuple[str, str]]:
-        """Check that the models exist and are of a kind that runs no code when it is loaded."""
+        """Check that the models exist, and that those with heads have the one that is asked for."""
+        from ipip_dp.backends.pytorch import BranchError
+
         try:
             require_models(config["models"])
-        except LabelerError as error:
+            for model in config["models"]:
+                _type_map(model, config.get("head"))
+        except BranchError as error:
+            yield "head", str(error)
+        except IpipError as error:
             yield "models", str(error)
 
-    def __init__(self, models: Sequence[str]) -> None:
-        self.models = {model: _load(model) for model in models}
-        type_maps = [model.get_type_map() for model in self.models.values()]
-        self.elements = [element for element in type_maps[0] if all(element in other for other in type_maps)]
+    @classmethod
+    def known_elements(cls, config: dict[str, Any]) -> list[str] | None:
+        """The elements that all models know; None if one cannot be read without DeePMD-kit."""
+        try:
+            type_maps = [_type_map(model, config.get("head")) for model in config["models"]]
+        except IpipError:  # which the check reports
+            return None
+        return _common(type_maps) if all(type_maps) else None
+
+    def __init__(self, models: Sequence[str], head: str | None = None) -> None:
+        self.models = {model: _load(model, head) for model in models}
+        self.elements = _common([model.get_type_map() for model in self.models.values()])
 
     def predict_members(self, data: dict[str, Any]) -> dict[str, np.ndarray]:
         """Predict with every model, see :meth:`Ensemble.predict_members`.
@@ -103,23 +127,46 @@ class DPLabeler(Ensemble):
 
 
 def require_models(models: Sequence[str]) -> None:
-    """Check that model files exist and are of a kind that runs no code when it is loaded, without loading them.
+    """Check that model files exist and have names by which DeePMD-kit knows its models.
 
     Raises
     ------
     LabelerError
         If one does not, or is not.
     """
-    from ipip_dp.backends import MODEL_SUFFIXES
+    from ipip_dp.backends import MODEL_SUFFIXES  # not above: backends read data, and dpdata loads this module
 
+    suffixes = (*MODEL_SUFFIXES, CHECKPOINT)
     for model in models:
-        if not model.endswith(MODEL_SUFFIXES):
-            raise LabelerError(f"model {model!r}: expected a frozen model of DeePMD-kit, {' or '.join(MODEL_SUFFIXES)}")
+        if not model.endswith(suffixes):
+            raise LabelerError(f"model {model!r}: expected a model of DeePMD-kit, {', '.join(suffixes)}")
         if not os.path.isfile(model):
             raise LabelerError(f"model {model!r} does not exist (labeler type dp, working directory {Path.cwd()})")
 
 
-def _load(model: str) -> DeepPot:
+def _common(type_maps: Sequence[Sequence[str]]) -> list[str]:
+    return [element for element in type_maps[0] if all(element in other for other in type_maps)]
+
+
+def _type_map(model: str, head: str | None) -> list[str]:
+    """The elements of a checkpoint, or of its head; none of a frozen model, which only DeePMD-kit can read.
+
+    Raises
+    ------
+    BranchError
+        If it has heads, and ``head`` is none of them.
+    IpipError
+        If it cannot be read.
+    """
+    if not model.endswith(CHECKPOINT) or importlib.util.find_spec("torch") is None:
+        return []
+    from ipip_dp.backends.pytorch import read_model
+
+    section, _ = read_model(Path(model), head)
+    return list(section["type_map"])
+
+
+def _load(model: str, head: str | None) -> DeepPot:
     try:
         from deepmd.infer import DeepPot
     except ImportError as error:
@@ -127,7 +174,8 @@ def _load(model: str) -> DeepPot:
             f'labeler type dp needs DeePMD-kit: {error}; install it with: pip install "ipip-dp[cpu]"'
         ) from error
     require_models([model])
+    options = {"head": head, "no_jit": True} if model.endswith(CHECKPOINT) else {}
     try:
-        return DeepPot(model)
+        return DeepPot(model, **options)
     except Exception as error:
         raise LabelerError(f"model {model!r} cannot be loaded by DeePMD-kit: {reason(error)}") from error

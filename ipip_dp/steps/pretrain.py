@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""Pretrain: students train on the pseudo-labelled pool, with forces only."""
+"""Pretrain: students train on the pseudo-labelled pool, without energies."""
 
 from __future__ import annotations
 
 import copy
 import math
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipip_dp import workdir
@@ -14,26 +16,39 @@ from ipip_dp.steps.context import checkpoints, damaged_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     from ipip_dp.steps.context import Context
 
 NUMB_STEPS = ("stop_batch", "num_step", "num_steps", "numb_step")  # DeePMD-kit's other names of numb_steps
-FORCE_ONLY = {
-    "start_pref_e": 0,
-    "limit_pref_e": 0,
-    "start_pref_f": 1,
-    "limit_pref_f": 1,
-    "start_pref_v": 0,
-    "limit_pref_v": 0,
-}
+PRETRAINED = "init/pretrained.pt"
+# DeePMD-kit's defaults of the prefactors of forces and virials, at the start and the end of a training.
+PREFACTORS = {"start": (1000, 0.0), "limit": (1.0, 0.0)}
+
+
+def loss(template: dict[str, Any], own: dict[str, Any] | None) -> dict[str, Any]:
+    """The section ``loss`` of pretraining: no energies, forces, and virials as the template weighs the two.
+
+    Parameters
+    ----------
+    template : dict
+        The section of fine-tuning.
+    own : dict or None
+        Keys that are given for pretraining.
+    """
+    result = dict(template)
+    for when, (default_f, default_v) in PREFACTORS.items():
+        forces = template.get(f"{when}_pref_f", default_f)
+        virials = template.get(f"{when}_pref_v", default_v)
+        ratio = virials / forces if forces else 0
+        result.update({f"{when}_pref_e": 0, f"{when}_pref_f": 1, f"{when}_pref_v": ratio})
+    return {**result, **(own or {})}
 
 
 def training_input(context: Context, member: int, systems: Sequence[str]) -> dict[str, Any]:
     """The DeePMD-kit input of one student.
 
     ``pretrain.training_param`` as it stands, or ``default_training_param`` with
-    ``pretrain.learning_rate`` and a force-only loss; in both, data, seeds and number of steps are set here.
+    ``pretrain.learning_rate`` and :func:`loss`; in both, data, seeds and number of steps are set here.
 
     Parameters
     ----------
@@ -48,7 +63,7 @@ def training_input(context: Context, member: int, systems: Sequence[str]) -> dic
     if settings.training_param is None:
         if settings.learning_rate is not None:
             result["learning_rate"] = settings.learning_rate
-        result["loss"] = {**result.get("loss", {}), **FORCE_ONLY}
+        result["loss"] = loss(result.get("loss", {}), settings.loss)
     model = result["model"]
     model["type_map"] = context.type_map
     descriptor = model["descriptor"]
@@ -75,6 +90,15 @@ def training_input(context: Context, member: int, systems: Sequence[str]) -> dic
     return result
 
 
+def _start(context: Context, member: int) -> dict[str, Path]:
+    """The files that a training starts from: names in its task folder, and where they are."""
+    iteration, init_from = context.iteration, context.params.pretrain.init_from
+    if iteration.index > 0:
+        folder = iteration.handover("pretrain") / f"{member:03d}"
+        return {f"init/{name}": folder / name for name in context.backend.checkpoint_files}
+    return {PRETRAINED: Path(init_from["model"])} if init_from else {}
+
+
 def prepare(context: Context) -> list[str]:
     """Link the pool and write one training task per pretrained student."""
     iteration = context.iteration
@@ -84,9 +108,8 @@ def prepare(context: Context) -> list[str]:
         task = iteration.pretrain / f"{member:03d}"
         settings = training_input(context, member, systems)
         workdir.write_task(task / "input.json", settings, *context.backend.checkpoint_files, "lcurve.out")
-        if iteration.index > 0:
-            for name in context.backend.checkpoint_files:
-                workdir.link(iteration.handover("pretrain") / f"{member:03d}" / name, task / "init" / name)
+        for name, source in _start(context, member).items():
+            workdir.link(source, task / name)
     return [f"{member:03d}" for member in context.pretrained_students]
 
 
@@ -95,7 +118,13 @@ def command(context: Context) -> list[str]:
     train = " ".join(filter(None, (dispatch.dp_command(context.mdata), context.backend.flag, "train input.json")))
     if context.jdata.get("dp_train_skip_neighbor_stat"):
         train += " --skip-neighbor-stat"
-    start = " --init-model init/model.ckpt" if context.iteration.index > 0 else ""
+    init_from = context.params.pretrain.init_from or {}
+    start = ""
+    if context.iteration.index > 0:
+        start = " --init-model init/model.ckpt"
+    elif init_from:
+        start = f" --finetune {PRETRAINED}"
+        start += f" --model-branch {shlex.quote(init_from['branch'])}" if init_from["branch"] else ""
     script = f"if [ -f {context.backend.restart_file} ]; then {train} --restart model.ckpt; else {train}{start}; fi"
     return ["/bin/sh", "-c", script]
 
@@ -104,16 +133,13 @@ def run(context: Context, tasks: list[str]) -> None:
     """Dispatch the training of every student."""
     work_path = context.iteration.pretrain
     pool = [str(path.relative_to(work_path)) for path in sorted((work_path / "pool").glob("*/*"))]
-    forward = ["input.json"]
-    if context.iteration.index > 0:
-        forward += [f"init/{name}" for name in context.backend.checkpoint_files]
     dispatch.submit(
         context.mdata,
         "ipip_pretrain",
         work_path,
         tasks,
         command(context),
-        forward=forward,
+        forward=["input.json", *_start(context, 0)],
         common=pool,
         backward=[*context.backend.checkpoint_files, "checkpoint", "lcurve.out"],
     )

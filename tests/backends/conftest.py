@@ -84,18 +84,21 @@ every_variant = some_variants()
 
 
 def write_system(folder, symbols, type_map=("Mo", "S"), n_frames=6, seed=0, energy=None):
-    """A deepmd/npy system with interleaved atoms, random forces and known energies."""
+    """A deepmd/npy system with interleaved atoms that repel each other, and known energies."""
     rng = np.random.default_rng(seed)
     grid = 2.4 * np.array([[x, y, z] for x in range(2) for y in range(2) for z in range(2)])
     coords = grid[: len(symbols)] + 0.3 * rng.standard_normal((n_frames, len(symbols), 3))
     if energy is None:
         energy = sum(REFERENCE[s] for s in symbols)
     energies = energy + 0.1 * len(symbols) * rng.standard_normal(n_frames)
+    between = coords[:, :, None] - coords[:, None, :]
+    distances = np.linalg.norm(between, axis=-1, keepdims=True)
+    forces = np.sum(between * np.exp(-distances), axis=2)
     arrays = {
         "coord": coords.reshape(n_frames, -1),
         "box": np.tile(8.0 * np.eye(3).ravel(), (n_frames, 1)),
         "energy": energies,
-        "force": rng.standard_normal((n_frames, 3 * len(symbols))),
+        "force": forces.reshape(n_frames, -1),
     }
     (folder / "set.000").mkdir(parents=True)
     for name, array in arrays.items():
@@ -117,7 +120,7 @@ def data(tmp_path_factory):
     return write_data(tmp_path_factory.mktemp("reference"))
 
 
-def training_input(variant, data, pref_e):
+def training_input(variant, data, pref_e, numb_steps):
     descriptor, fitting_net = VARIANTS[variant]
     model = {"type_map": TYPE_MAP, "descriptor": descriptor, "fitting_net": fitting_net}
     return {
@@ -130,20 +133,20 @@ def training_input(variant, data, pref_e):
         },
         "training": {
             "training_data": {"systems": [str(data)], "batch_size": 6},
-            "numb_steps": 10,
+            "numb_steps": numb_steps,
             "disp_freq": 1,
-            "save_freq": 10,
+            "save_freq": numb_steps,
             "seed": 1,
         },
     }
 
 
-def start_trainings(folders, data, pref_e=0.0, init_models=None):
+def start_trainings(folders, data, pref_e=0.0, numb_steps=10, init_models=None):
     """Start `dp train` in folders, by variants of one backend; pref_e = 0 is the force-only training of the pool."""
     starts = []
     for variant, folder in folders.items():
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "input.json").write_text(json.dumps(training_input(variant, data, pref_e)))
+        (folder / "input.json").write_text(json.dumps(training_input(variant, data, pref_e, numb_steps)))
         starts.append(f"{folder} --init-model {init_models[variant]}" if init_models else str(folder))
     first = next(iter(folders))
     threads = ("OMP_NUM_THREADS", "DP_INTRA_OP_PARALLELISM_THREADS", "DP_INTER_OP_PARALLELISM_THREADS")

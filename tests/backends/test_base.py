@@ -9,6 +9,7 @@ from ipip_dp.backends import BACKENDS
 from ipip_dp.backends.registry import read_checkpoint
 from ipip_dp.errors import IpipError
 
+SE_E2_A = {"type": "se_e2_a", "sel": [8, 8], "rcut": 4.0, "rcut_smth": 2.0, "neuron": [4, 8], "axis_neuron": 2}
 LAYER = "model.Default.atomic_model.fitting_net.filter_layers.networks.0.layers.0.matrix"
 ENERGY = {"type_map": ["Mo", "S"], "fitting_net": {"type": "ener"}}
 
@@ -21,11 +22,19 @@ def write(folder, model, *tensors):
     torch.save({"model": state, "optimizer": {"state": {}, "param_groups": []}}, folder / "model.ckpt.pt")
 
 
-def test_an_energy_model_is_read(tmp_path):
+def test_what_deepmd_kit_cannot_build_is_said(tmp_path):
     write(tmp_path, ENERGY, LAYER)
     checkpoint = read_checkpoint(tmp_path)
     assert checkpoint.type_map == ["Mo", "S"]
-    assert checkpoint.fitting == {LAYER: ("final_layer", "matrix")}
+    with pytest.raises(IpipError, match="model.ckpt.pt: DeePMD-kit cannot build its model: KeyError: 'descriptor'"):
+        checkpoint.fresh(seed=1)
+
+
+def test_tensors_of_another_version_are_named(tmp_path):
+    pytest.importorskip("e3nn")  # deepmd.pt imports it
+    write(tmp_path, {**ENERGY, "descriptor": SE_E2_A}, LAYER)
+    with pytest.raises(IpipError, match=r"no tensor \S+layers.0.matrix of shape \(16, 240\), which this version"):
+        read_checkpoint(tmp_path).fresh(seed=1)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +42,6 @@ def test_an_energy_model_is_read(tmp_path):
     [
         ({"model_dict": {"a": ENERGY, "b": ENERGY}}, [LAYER], "a multi-task checkpoint; train a single-task model"),
         ({**ENERGY, "fitting_net": {"type": "dipole"}}, [LAYER], "model.fitting_net.type is 'dipole', expected 'ener'"),
-        (ENERGY, [], "no energy fitting net found"),
         ({**ENERGY, "type_map": []}, [LAYER], "trained without model.type_map; set it and train again"),
     ],
 )

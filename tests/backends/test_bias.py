@@ -27,7 +27,6 @@ from tests.backends.conftest import (
     write_system,
 )
 
-
 IN_FLOAT64 = ("se_e2_a", "se_e2_r", "se_e3", "hybrid")  # or nearly so
 
 
@@ -62,7 +61,7 @@ def test_the_next_training_starts_from_the_refitted_bias_and_goes_on(backend, tr
     }
     starts = {name: f"{report.output}{'' if backend == 'tf' else '.pt'}" for name, report in reports.items()}
     folders = {name: tmp_path / name / "finetune" for name in variants}
-    assert start_trainings(folders, data, pref_e=1.0, init_models=starts).wait() == 0
+    assert start_trainings(folders, data, pref_e=1.0, numb_steps=40, init_models=starts).wait() == 0
     for name, report in reports.items():
         curve = learning_curve(folders[name])
         # Step 0 (PyTorch: after the first step of 1e-3). The energies are -44 to -82
@@ -70,7 +69,7 @@ def test_the_next_training_starts_from_the_refitted_bias_and_goes_on(backend, tr
         assert curve["step"][0] <= 1
         assert curve["rmse_e_trn"][0] < 3 * report.rmse, name
         assert report.rmse < 1.0
-        assert curve["rmse_trn"][-3:].mean() < curve["rmse_trn"][0], name
+        assert curve["rmse_trn"][-5:].mean() < 0.9 * curve["rmse_trn"][:5].mean(), name
 
 
 @every_backend

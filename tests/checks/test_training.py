@@ -11,7 +11,7 @@ WRONG_VALUES = [
     ("numb_models", 0, "expected an integer of at least 2, found 0"),
     ("numb_models", -2, "expected an integer of at least 2, found -2"),
     ("numb_models", 1, "expected an integer of at least 2, found 1"),
-    ("train_backend", "jax", 'expected tensorflow or pytorch, which can forget; found "jax"'),
+    ("train_backend", "jax", 'expected tensorflow or pytorch or pytorch-exportable, which can forget; found "jax"'),
     ("training_finetune_model", ["a.pb"], "an IPIP run starts every training from its own checkpoints; remove the key"),
     ("default_training_param.model.descriptor", REMOVED,
      "missing; expected a DeePMD-kit training input with its model"),
@@ -53,7 +53,7 @@ CONFLICTS = [
         "dp_train_skip_neighbor_stat: dp_compress needs the neighbour statistics; set one of the two to false",
     ),
     ("init_data_prefix", REMOVED, 'init_data_prefix: missing; DP-GEN needs it: "." is the run folder'),
-    ("model_format", "pth", 'model_format: expected pb for tensorflow, found "pth"'),
+    ("model_format", "pth", "train_backend, model_format: The model format pth is not available for backend tensorflow"),
     ("training_reuse_old_ratio", 1.5, "training_reuse_old_ratio: expected a number between 0 and 1, found 1.5"),
     (
         "training_reuse_old_ratio",

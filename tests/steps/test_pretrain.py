@@ -16,10 +16,29 @@ from ipip_dp.steps import pretrain
 SYSTEMS = ["../pool/Mo9S18"]
 
 
-def test_the_default_input_is_trained_with_forces_only(context):
+NO_ENERGIES = {"start_pref_e": 0, "limit_pref_e": 0, "start_pref_f": 1, "limit_pref_f": 1}
+
+
+@pytest.mark.parametrize(
+    ("fine_tuning", "own", "virials"),
+    [
+        ({}, None, (0, 0)),
+        ({"start_pref_v": 0.5}, None, (0.0005, 0)),  # DeePMD-kit's prefactors of forces are 1000 and 1
+        ({"start_pref_f": 100, "limit_pref_f": 60, "start_pref_v": 0.02, "limit_pref_v": 1.2}, None, (0.0002, 0.02)),
+        ({"limit_pref_v": 1}, {"start_pref_v": 3, "limit_pref_v": 0}, (3, 0)),
+        ({"start_pref_f": 0, "limit_pref_f": 0, "limit_pref_v": 1}, None, (0, 0)),
+    ],
+)
+def test_virials_count_against_forces_as_in_fine_tuning(fine_tuning, own, virials):
+    found = pretrain.loss({"type": "ener", "start_pref_e": 1, **fine_tuning}, own)
+    wanted = {"type": "ener", **NO_ENERGIES, "start_pref_v": virials[0], "limit_pref_v": virials[1]}
+    assert {name: found[name] for name in wanted} == wanted
+
+
+def test_the_default_input_is_trained_without_energies(context):
     found = pretrain.training_input(context, 0, SYSTEMS)
     default = context.jdata["default_training_param"]
-    assert found["loss"] == {**default["loss"], **pretrain.FORCE_ONLY}
+    assert found["loss"] == {**default["loss"], **NO_ENERGIES, "start_pref_v": 0, "limit_pref_v": 0}
     assert found["learning_rate"] == default["learning_rate"]
     assert found["training"]["training_data"] == {"systems": SYSTEMS, "batch_size": "auto"}
     assert found["training"]["numb_steps"] == 600
