@@ -120,6 +120,33 @@ run 60
 """
 
 
+def test_exportable_students_start_from_a_pretrained_model_and_learn_virials(tmp_path):
+    """The model is that of a training on the reference data."""
+    run = short(tmp_path / "run")
+    param = run.param
+    training = param["default_training_param"]
+    model = {**training["model"], "type_map": param["type_map"]}
+    systems = {"training_data": {"systems": "../data/train"}}
+    start = {**training, "model": model, "training": {**training["training"], **systems, "numb_steps": 20}}
+    (run.folder / "start").mkdir()
+    (run.folder / "start/input.json").write_text(json.dumps(start))
+    trained = run("/bin/sh", "-c", "cd start && dp --pt-expt train input.json")
+    assert trained.returncode == 0, trained.stdout[-3000:]
+    param.update(train_backend="pt-expt", fp_task_max=0)
+    param["ipip"]["pretrain"].update(init_from={"model": "start/model.ckpt.pt"}, loss={"limit_pref_v": 0.1})
+    run.param = param
+    done = run(*DPGEN)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert (run.folder / "record.dpgen").read_text().splitlines()[-1] == "1 2"
+    assert {path.name for path in run.folder.glob("iter.*/00.train/graph.*")} == {"graph.000.pt2", "graph.001.pt2"}
+    pretraining = run.folder / "iter.000000/00.ipip/pretrain/000"
+    assert "rmse_v_trn" in (pretraining / "lcurve.out").read_text()
+    assert "fine-tun" in (pretraining / "ipip.log").read_text().lower()
+    errors = [metrics(run, iteration)["ensemble"] for iteration in (0, 1)]
+    assert errors[0]["force_rmse"] != errors[1]["force_rmse"]
+    assert all(error["virial_rmse_per_atom"] > 0 for error in errors)
+
+
 def test_pytorch_students_without_reference_calculations_on_a_machine_that_copies(tmp_path):
     """Their MD minimises first and swaps elements; frames are merged into one file."""
     run = short(tmp_path / "run")

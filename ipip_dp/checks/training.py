@@ -95,6 +95,16 @@ def _check_compiled(jdata: dict[str, Any], backend: Backend, mdata: dict[str, An
     """Check what DP-GEN and DeePMD-kit need to compile students, before hours of training."""
     if backend.name == "pytorch" and jdata.get("dp_compress"):
         yield "dp_compress: DeePMD-kit's pytorch backend cannot compress a pt2 model; set it to false"
+    inputs = jdata["default_training_param"]
+    for value in inputs if isinstance(inputs, list) else [inputs]:
+        model = value.get("model", {})
+        precisions = [model.get(part, {}).get("precision", "default") for part in ("descriptor", "fitting_net")]
+        if jdata.get("dp_compress") and precisions[0] != precisions[1]:  # "expected m1 and m2 to have the same dtype"
+            yield (
+                "dp_compress: DeePMD-kit compresses a pt2 model only if model.descriptor.precision and "
+                f"model.fitting_net.precision are the same; found {' and '.join(precisions)}"
+            )
+            break
     if mdata is None:
         return
     version = str(mdata.get("deepmd_version", FIRST_WITH_PT2))
@@ -212,6 +222,13 @@ def _check_init_from(jdata: dict[str, Any], init_from: dict[str, Any], model: di
             return
         if writer not in (None, BACKENDS[name].flag.lstrip("-")):
             yield f"{key}.model: {file} was trained with dp --{writer}, but train_backend is {name}"
+            return
+        kind = model["descriptor"].get("type")
+        if pretrained["type_map"] != jdata["type_map"] and kind in training_input.BY_ELEMENT:
+            yield (
+                f"{key}.model: {file} has type_map {shown(pretrained['type_map'])}; DeePMD-kit maps that of descriptors "
+                f"with one net for all elements only, not of {kind}"
+            )
             return
         descriptors = (schema.without_seeds(section["descriptor"]) for section in (model, pretrained))
         for part, own, theirs in _descriptor_config_differences(*descriptors):

@@ -24,6 +24,7 @@ RATE = ("expected a number greater than 0", is_positive)
 LAYERS = ("expected integers greater than 0", lambda sizes: bool(sizes) and all(map(is_positive, sizes)))
 OR_AUTO = ("expected integers of at least 0", lambda sizes: all(size == 0 or is_positive(size) for size in sizes))
 NEIGHBOURS = (LAYERS[0], lambda sel: isinstance(sel, str) or LAYERS[1](sel if isinstance(sel, list) else [sel]))
+BY_ELEMENT = ("se_e2_a", "se_e2_r", "se_e3")  # descriptors with nets and numbers of neighbours for every element
 NO_PARAMETERS = ("pseudo-labels have no frame or atomic parameters; remove the key", lambda number: not number)
 BOUNDS = {
     "training.numb_steps": NATURAL,
@@ -165,7 +166,7 @@ def _bounds(key: str, written: dict[str, Any], value: dict[str, Any], type_map: 
             name = next((other for other in OTHER_NAMES.get(path, ()) if other in _at(written, section)), name)
             yield f"{key}.{section}.{name}: {expected}, found {shown(found)}"
     descriptor = value["model"]["descriptor"]
-    sel, by_element = descriptor.get("sel"), descriptor.get("type") in ("se_e2_a", "se_e2_r", "se_e3")
+    sel, by_element = descriptor.get("sel"), descriptor.get("type") in BY_ELEMENT
     if by_element and isinstance(sel, list) and len(sel) != len(type_map):
         yield f"{key}.model.descriptor.sel: expected a number for each of {shown(type_map)}, found {shown(sel)}"
 

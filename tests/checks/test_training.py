@@ -53,7 +53,11 @@ CONFLICTS = [
         "dp_train_skip_neighbor_stat: dp_compress needs the neighbour statistics; set one of the two to false",
     ),
     ("init_data_prefix", REMOVED, 'init_data_prefix: missing; DP-GEN needs it: "." is the run folder'),
-    ("model_format", "pth", "train_backend, model_format: The model format pth is not available for backend tensorflow"),
+    (
+        "model_format",
+        "pth",
+        "train_backend, model_format: The model format pth is not available for backend tensorflow",
+    ),
     ("training_reuse_old_ratio", 1.5, "training_reuse_old_ratio: expected a number between 0 and 1, found 1.5"),
     (
         "training_reuse_old_ratio",
@@ -163,3 +167,102 @@ def test_compression_needs_statistics_only_with_a_backend_that_takes_them(run):
 )
 def test_values_that_dpgen_knows_are_no_problem(run, changes):
     assert found(run, changes) == []
+
+
+DPA4C = {"type": "dpa4c", "rcut": 6.0, "channels": 8, "precision": "float32"}
+DPA4 = {"type": "dpa4", "descriptor": {"rcut": 6.0, "channels": 8}, "fitting_net": {"neuron": [0]}}
+DPA4C_STUDENTS = {"train_backend": "pt-expt", "default_training_param.model.descriptor": DPA4C}
+DPA4_STUDENTS = {"train_backend": "pytorch", "model_format": "pt2", "default_training_param.model": DPA4}
+
+
+@pytest.mark.parametrize("students", [DPA4_STUDENTS, DPA4C_STUDENTS, {"train_backend": "pytorch-exportable"}])
+def test_what_dp_gen_compiles_is_accepted(run, students):
+    assert found(run, students) == []
+
+
+@pytest.mark.parametrize(
+    ("param", "machine", "message"),
+    [
+        ({**DPA4_STUDENTS, "model_format": "pth"}, {}, "DPA4 LAMMPS model deviation requires model_format='pt2'"),
+        ({**DPA4C_STUDENTS, "train_backend": "pytorch"}, {}, "DPA4C training requires train_backend='pytorch-expor"),
+        ({**DPA4_STUDENTS, "dp_compress": True}, {}, "dp_compress: DeePMD-kit's pytorch backend cannot compress a pt2"),
+        ({**DPA4C_STUDENTS, "dp_compress": True}, {}, "precision are the same; found float32 and default"),
+        ({**DPA4C_STUDENTS, "model_format": "pte"}, {}, "The pte model format is not supported by LAMMPS"),
+        (DPA4C_STUDENTS, {"deepmd_version": "3.1.0"}, "pt2 needs DeePMD-kit 3.2 or later; machine.json has"),
+    ],
+)  # fmt: skip
+def test_backend_format_and_model_go_together(run, param, machine, message):
+    (line,) = found(run, param, machine)
+    assert message in line
+
+
+def test_a_compiler_is_needed_where_students_are_compiled(run, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    (line,) = found(run, DPA4C_STUDENTS)
+    assert "there is no C++ compiler no-such-compiler on this machine" in line
+    elsewhere = {"model_devi.resources.source_list": ["env.sh"]}
+    assert found(run, DPA4C_STUDENTS, elsewhere) == []
+
+
+def pretrained(folder, heads=("Omat24", "Oc20"), type_map=("Mo", "S"), **changes):
+    """A checkpoint with heads, as far as a check reads it."""
+    torch = pytest.importorskip("torch")
+    descriptor = {"type": "se_e2_a", "sel": [24, 40], "rcut_smth": 0.5, "rcut": 6.0, "neuron": [8, 16], "seed": 7}
+    descriptor = {**descriptor, "axis_neuron": 4, "type_one_side": True, **changes}
+    branch = {"type_map": list(type_map), "descriptor": descriptor, "fitting_net": {"neuron": [32, 32]}}
+    model = {"model_dict": dict.fromkeys(heads, branch)} if heads else branch
+    state = {"_extra_state": {"model_params": model}, "layer.matrix": torch.zeros(1)}
+    torch.save({"model": state}, folder / "dpa.pt")
+
+
+START = {"train_backend": "pytorch", "ipip.pretrain.init_from.model": "dpa.pt"}
+
+
+def test_a_pretrained_model_of_the_same_architecture_is_accepted(run):
+    pretrained(run.folder)
+    assert found(run, {**START, "ipip.pretrain.init_from.branch": "omat24"}) == []
+    assert found(run, {**START, "ipip.pretrain.init_from.branch": "RANDOM"}) == []
+    pretrained(run.folder, heads=())
+    assert found(run, START) == []
+
+
+@pytest.mark.parametrize(
+    ("param", "checkpoint", "message"),
+    [
+        ({"ipip.pretrain.init_from.branch": "Omol"}, {}, 'expected a branch of dpa.pt, Omat24, Oc20; found "Omol"'),
+        ({"ipip.pretrain.init_from.branch": None}, {}, "branch: expected a branch of dpa.pt, Omat24, Oc20; missing"),
+        ({"ipip.pretrain.init_from.model": "dpa.pb"}, {}, 'expected a checkpoint .pt that exists, found "dpa.pb"'),
+        ({"train_backend": "tensorflow"}, {}, "expected train_backend pytorch or pytorch-exportable"),
+        ({"train_backend": "pt-expt"}, {}, "dpa.pt was trained with dp --pt, but train_backend is pytorch-exportable"),
+        ({}, {"type_map": ("S", "Mo")}, 'dpa.pt has type_map ["S", "Mo"]; DeePMD-kit maps that of'),
+        ({}, {"rcut": 5.0}, "descriptor.rcut of dpa.pt is 5.0, that of default_training_param is 6.0"),
+        ({"default_training_param.model.fitting_net.neuron": [8]}, {}, "fitting_net.neuron of dpa.pt is [32, 32]"),
+    ],
+)  # fmt: skip
+def test_another_pretrained_model_is_refused(run, param, checkpoint, message):
+    pretrained(run.folder, **checkpoint)
+    (line,) = found(run, {**START, "ipip.pretrain.init_from.branch": "Omat24", **param})
+    assert line.startswith("param.json: ipip.pretrain.init_from") and message in line
+
+
+def test_no_checkpoint_is_no_pretrained_model(run):
+    pytest.importorskip("torch")
+    (run.folder / "dpa.pt").write_text("not a checkpoint")
+    (line,) = found(run, START)
+    assert "init_from.model: dpa.pt is no checkpoint of DeePMD-kit's PyTorch backends" in line
+
+
+def test_the_head_of_a_teacher_is_one_of_its_checkpoint(run):
+    pretrained(run.folder)
+    teacher = {"type": "dp", "models": ["dpa.pt"], "head": "Omat24"}
+    assert found(run, {"ipip.teacher": teacher}) == []
+    (line,) = found(run, {"ipip.teacher": {**teacher, "head": "Omol"}})
+    assert line == 'param.json: ipip.teacher.head: expected a branch of dpa.pt, Omat24, Oc20; found "Omol"'
+
+
+def test_an_energy_prefactor_of_pretraining_counts_from_two_zeros(run):
+    (line,) = found(run, {"ipip.pretrain.loss": {"limit_pref_e": 1}})
+    assert line.startswith("param.json: ipip.pretrain.loss.limit_pref_e: expected 0, found 1; energies in the pool")
+    assert found(run, {"ipip.pretrain.loss": {"limit_pref_e": 1}, "ipip.relabel.max_in_domain": 0}) == []
+    (line,) = found(run, {"ipip.pretrain.loss": {"limit_pref_w": 1}})
+    assert "ipip.pretrain.loss.limit_pref_w: unknown key" in line

@@ -63,7 +63,7 @@ def test_import_errors_name_the_path(path, message):
         make_labeler({"type": "ase", "calculator": path}, TYPE_MAP)
 
 
-@pytest.mark.parametrize(("package", "extra"), [("chgnet", "chgnet"), ("tblite", "xtb")])
+@pytest.mark.parametrize(("package", "extra"), [("chgnet", "chgnet"), ("sevenn", "sevennet"), ("tblite", "xtb")])
 def test_missing_package_names_our_extra(package, extra, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(IpipError, match=rf'no package {package}; install it with: pip install "ipip-dp\[{extra}\]"'):
@@ -77,15 +77,15 @@ def test_wrong_keyword_of_the_calculator():
 
 
 @pytest.mark.slow
-def test_chgnet_forces_and_stress():
-    driver = make_labeler(
-        {
-            "type": "ase",
-            "calculator": "chgnet.model.dynamics:CHGNetCalculator",
-            "kwargs": {"use_device": "cpu"},
-        },
-        TYPE_MAP,
-    )
+@pytest.mark.parametrize(
+    ("calculator", "kwargs"),
+    [
+        ("chgnet.model.dynamics:CHGNetCalculator", {"use_device": "cpu"}),
+        ("sevenn.calculator:SevenNetCalculator", {"model": "7net-0", "device": "cpu"}),
+    ],
+)
+def test_stress_of_universal_potentials(calculator, kwargs):
+    driver = make_labeler({"type": "ase", "calculator": calculator, "kwargs": kwargs}, TYPE_MAP)
     system = mos2(sigma=0.1)
     delta = 0.01
     strained = system[[0, 0, 0]]

@@ -125,3 +125,51 @@ def test_md_with_a_model(models):
         gate=Gate(),
     )
     assert summary.labelled == 2
+
+
+@pytest.fixture(scope="module")
+def two_heads(tmp_path_factory):
+    """A checkpoint of PyTorch with two heads, trained for 5 steps."""
+    pytest.importorskip("e3nn")  # deepmd.pt imports it
+    folder = tmp_path_factory.mktemp("heads")
+    mos2(n_frames=4, sigma=0.1).predict(driver=make_labeler(SW, TYPE_MAP)).to("deepmd/npy", str(folder / "data"))
+    descriptor = {"type": "se_atten_v2", "sel": 40, "rcut": 4.0, "rcut_smth": 1.0, "neuron": [4, 4], "attn_layer": 0}
+    branch = {"type_map": "elements", "descriptor": "shared", "fitting_net": {"neuron": [4, 4], "seed": 1}}
+    data = {"training_data": {"systems": [str(folder / "data")]}}
+    loss = {"type": "ener"}
+    settings = {
+        "model": {
+            "shared_dict": {"elements": MODEL_MAP, "shared": {**descriptor, "seed": 1}},
+            "model_dict": {"cold": branch, "hot": {**branch, "fitting_net": {"neuron": [4, 4], "seed": 2}}},
+        },
+        "learning_rate": {"type": "exp", "start_lr": 0.001, "stop_lr": 1e-5, "decay_steps": 2},
+        "loss_dict": {"cold": loss, "hot": loss},
+        "training": {
+            "data_dict": {"cold": data, "hot": data},
+            "model_prob": {"cold": 1.0, "hot": 1.0},
+            "numb_steps": 5,
+            "save_freq": 5,
+            "disp_freq": 5,
+        },
+    }
+    (folder / "input.json").write_text(json.dumps(settings))
+    done = subprocess.run(["dp", "--pt", "train", "input.json"], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return str(folder / "model.ckpt.pt")
+
+
+@pytest.mark.slow
+def test_every_head_of_a_checkpoint_is_a_teacher_of_its_own(two_heads):
+    from deepmd.infer import DeepPot
+
+    system = mos2(n_frames=2, sigma=0.1)
+    order = [MODEL_MAP.index(system["atom_names"][number]) for number in system["atom_types"]]
+    labels = {}
+    for head in ("cold", "hot"):
+        labeler = make_labeler({"type": "dp", "models": [two_heads], "head": head}, TYPE_MAP)
+        labels[head] = system.predict(driver=labeler)
+        energy = DeepPot(two_heads, head=head).eval(system["coords"], system["cells"], order)[0]
+        np.testing.assert_allclose(labels[head]["energies"], energy.ravel(), rtol=1e-10)
+    assert abs(labels["cold"]["energies"] - labels["hot"]["energies"]).max() > 1e-3
+    with pytest.raises(IpipError, match="cannot be loaded by DeePMD-kit"):
+        make_labeler({"type": "dp", "models": [two_heads], "head": "tepid"}, TYPE_MAP)

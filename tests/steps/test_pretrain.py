@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,21 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint(make_context, tmp_p
     (task / file).touch()
     assert typed().split()[-2:] == ["--restart", "model.ckpt"]
     assert typed().startswith("--pt train" if backend == "pytorch" else "train")
+
+
+def test_the_first_training_starts_from_a_pretrained_model(make_context):
+    init_from = {"model": "data/dpa.pt", "branch": "Omat 24's"}
+    context = make_context(train_backend="pytorch")
+    (context.iteration.pool / "Mo9S18").mkdir(parents=True)
+    with_model = replace(context.params, pretrain=replace(context.params.pretrain, init_from=init_from))
+    context = replace(context, params=with_model)
+    Path("data/dpa.pt").touch()
+    pretrain.prepare(context)
+    assert (context.iteration.pretrain / "001/init/pretrained.pt").resolve() == Path("data/dpa.pt").resolve()
+    words = shlex.split(pretrain.command(context)[2].rstrip("; fi"))
+    assert words[-4:] == ["--finetune", "init/pretrained.pt", "--model-branch", "Omat 24's"]
+    later = replace(make_context(1, train_backend="pytorch"), params=with_model)
+    assert "--finetune" not in pretrain.command(later)[2]
 
 
 def test_tasks_link_the_pool_and_the_forgotten_checkpoints(make_context):
