@@ -97,12 +97,13 @@ def _check_compiled(jdata: dict[str, Any], backend: Backend, mdata: dict[str, An
         yield "dp_compress: DeePMD-kit's pytorch backend cannot compress a pt2 model; set it to false"
     inputs = jdata["default_training_param"]
     for value in inputs if isinstance(inputs, list) else [inputs]:
-        model = value.get("model", {})
-        precisions = [model.get(part, {}).get("precision", "default") for part in ("descriptor", "fitting_net")]
-        if jdata.get("dp_compress") and precisions[0] != precisions[1]:  # "expected m1 and m2 to have the same dtype"
+        parts = [value.get("model", {}).get(name, {}) for name in ("descriptor", "fitting_net")]
+        given = (part.get("precision", "default") for part in parts)
+        own, other = ("float64" if precision == "default" else precision for precision in given)
+        if jdata.get("dp_compress") and parts[0].get("type") == "dpa4c" and own != other:
             yield (
-                "dp_compress: DeePMD-kit compresses a pt2 model only if model.descriptor.precision and "
-                f"model.fitting_net.precision are the same; found {' and '.join(precisions)}"
+                "dp_compress: DeePMD-kit compresses DPA4C only if model.descriptor.precision and "
+                f"model.fitting_net.precision are the same; found {own} and {other}"
             )
             break
     if mdata is None:
@@ -226,8 +227,8 @@ def _check_init_from(jdata: dict[str, Any], init_from: dict[str, Any], model: di
         kind = model["descriptor"].get("type")
         if pretrained["type_map"] != jdata["type_map"] and kind in training_input.BY_ELEMENT:
             yield (
-                f"{key}.model: {file} has type_map {shown(pretrained['type_map'])}; DeePMD-kit maps that of descriptors "
-                f"with one net for all elements only, not of {kind}"
+                f"{key}.model: {file} has type_map {shown(pretrained['type_map'])}; DeePMD-kit maps only that of "
+                f"descriptors with one net for all elements, not of {kind}"
             )
             return
         descriptors = (schema.without_seeds(section["descriptor"]) for section in (model, pretrained))

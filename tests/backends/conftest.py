@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -125,7 +126,7 @@ def training_input(variant, data, pref_e, numb_steps):
     model = {"type_map": TYPE_MAP, "descriptor": descriptor, "fitting_net": fitting_net}
     return {
         "model": {"type": "dpa4", **model} if variant.endswith("dpa4") else model,
-        "learning_rate": {"type": "exp", "start_lr": 1e-3, "stop_lr": 1e-5, "decay_steps": 5},
+        "learning_rate": {"type": "exp", "start_lr": 1e-2, "stop_lr": 1e-3, "decay_steps": numb_steps},
         "loss": {
             "type": "ener",
             **{f"{when}_pref_e": pref_e for when in ("start", "limit")},
@@ -165,23 +166,25 @@ def learning_curve(folder):
 
 @pytest.fixture(scope="session")
 def train(tmp_path_factory, data):
-    """Trained student of a variant, its prefix; all that are slow of a backend at a time."""
-    done, logs = {}, {}
+    """Trained student of a variant, its prefix; all that are slow of a backend at a time, for all test processes."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
 
     def trained(variant):
         if variant.startswith("pt"):
             pytest.importorskip("torch")
             pytest.importorskip("e3nn")  # deepmd.pt imports it
-        if variant not in done:
-            alike = [name for name in VARIANTS if backend_of(name) == backend_of(variant) and name not in FAST]
-            batch = [variant] if variant in FAST else alike
-            folders = {name: tmp_path_factory.mktemp(name) for name in batch}
-            start_trainings(folders, data).wait()
-            done.update(folders)
-            logs.update(dict.fromkeys(batch, folders[batch[0]] / "log"))
-        folder = done[variant]
-        assert (folder / "checkpoint").is_file(), logs[variant].read_text()[-3000:]
-        return folder / "model.ckpt"
+        alike = [name for name in VARIANTS if backend_of(name) == backend_of(variant) and name not in FAST]
+        batch = [variant] if variant in FAST else alike
+        folders = {name: shared / "students" / name for name in batch}
+        shared.joinpath("students").mkdir(exist_ok=True)
+        with (shared / "students" / f"{batch[0]}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folders[batch[0]].is_dir():
+                start_trainings(folders, data).wait()
+        assert (folders[variant] / "checkpoint").is_file(), (folders[batch[0]] / "log").read_text()[-3000:]
+        return folders[variant] / "model.ckpt"
 
     return trained
 

@@ -33,7 +33,7 @@ def test_what_deepmd_kit_cannot_build_is_said(tmp_path):
 def test_tensors_of_another_version_are_named(tmp_path):
     pytest.importorskip("e3nn")  # deepmd.pt imports it
     write(tmp_path, {**ENERGY, "descriptor": SE_E2_A}, LAYER)
-    with pytest.raises(IpipError, match=r"no tensor \S+layers.0.matrix of shape \(16, 240\), which this version"):
+    with pytest.raises(IpipError, match=r"no tensor \S+layers.0.matrix of shape \(16, 128\), which this version"):
         read_checkpoint(tmp_path).fresh(seed=1)
 
 

@@ -31,8 +31,17 @@ IN_FLOAT64 = ("se_e2_a", "se_e2_r", "se_e3", "hybrid")  # or nearly so
 
 
 @every_variant
-@pytest.mark.parametrize("method", ["reinit", "shrink_perturb", "none"])
-def test_the_new_bias_leaves_no_composition_error(variant, method, train, data, tmp_path):
+def test_the_new_bias_leaves_no_composition_error(variant, train, data, tmp_path):
+    check_bias(variant, "reinit", train, data, tmp_path)
+
+
+@every_backend
+@pytest.mark.parametrize("method", ["shrink_perturb", "none"])
+def test_the_bias_is_new_whatever_is_forgotten(variant, method, train, data, tmp_path):
+    check_bias(variant, method, train, data, tmp_path)
+
+
+def check_bias(variant, method, train, data, tmp_path):
     report = forget(train(variant), tmp_path / "model.ckpt", method=method, seed=1, data=[data])
     before, after = read_tensors(train(variant)), read_tensors(report.output)
     assert changed(before, after) == {
@@ -69,7 +78,7 @@ def test_the_next_training_starts_from_the_refitted_bias_and_goes_on(backend, tr
         assert curve["step"][0] <= 1
         assert curve["rmse_e_trn"][0] < 3 * report.rmse, name
         assert report.rmse < 1.0
-        assert curve["rmse_trn"][-5:].mean() < 0.9 * curve["rmse_trn"][:5].mean(), name
+        assert curve["rmse_trn"][-5:].mean() < curve["rmse_trn"][:3].min(), name
 
 
 @every_backend
