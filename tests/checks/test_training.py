@@ -56,7 +56,8 @@ CONFLICTS = [
     (
         "model_format",
         "pth",
-        "train_backend, model_format: The model format pth is not available for backend tensorflow",
+        "train_backend, model_format: The model format pth is not available for backend tensorflow. "
+        "Supported formats are: 'pb'.",
     ),
     ("training_reuse_old_ratio", 1.5, "training_reuse_old_ratio: expected a number between 0 and 1, found 1.5"),
     (
