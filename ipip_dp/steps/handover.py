@@ -35,10 +35,8 @@ def exporting(context: Context) -> dict[str, Any]:
     What PyTorch 2.11 writes for those of a CPU does not compile for DPA4C ("'tmp40' was not declared"). A user's
     ``train_export_command`` stays.
     """
-    command = (
-        context.mdata.get("train_export_command") or f"env ATEN_CPU_CAPABILITY=default {context.mdata['train_command']}"
-    )
-    return {**context.mdata, "train_export_command": command}
+    command = f"export ATEN_CPU_CAPABILITY=default; {context.mdata.get('train_command', 'dp')}"  # any shell code
+    return {"train_export_command": command, **context.mdata}
 
 
 def link_fine_tuning(context: Context) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,12 @@ def test_draws_are_made_where_the_settings_say(make_context):
     params = make_context(ipip={"forget": settings}).params.forget
     assert (params.method_at("pretrain"), params.method_at("finetune")) == ("reinit", "none")
     assert all(make_context(ipip=ONE).params.forget.method_at(s) == "shrink_perturb" for s in ("pretrain", "finetune"))
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [({}, "export ATEN_CPU_CAPABILITY=default; true && dp"), ({"train_export_command": "dp"}, "dp")],
+)
+def test_students_are_compiled_by_a_command_that_compiles(context, given, wanted):
+    changed = replace(context, mdata={**context.mdata, "train_command": "true && dp", **given})
+    assert handover.exporting(changed)["train_export_command"] == wanted
