@@ -68,8 +68,9 @@ def _check_backend(jdata: dict[str, Any], mdata: dict[str, Any] | None) -> Itera
         return
     try:
         _, _, model_format = _get_model_backend_config(jdata)
-        if not _lacks_inputs(jdata):
-            _validate_dpa_training_config(jdata)
+        if not _are_inputs(jdata):
+            return  # which is said elsewhere
+        _validate_dpa_training_config(jdata)
     except (ValueError, TypeError) as error:  # a backend, a format and a model that do not go together
         yield f"train_backend, model_format: {error}"
         return
@@ -78,6 +79,16 @@ def _check_backend(jdata: dict[str, Any], mdata: dict[str, Any] | None) -> Itera
     skipped = jdata.get("dp_compress") and jdata.get("dp_train_skip_neighbor_stat")
     if skipped and backend.needs_neighbour_statistics:
         yield "dp_train_skip_neighbor_stat: dp_compress needs the neighbour statistics; set one of the two to false"
+
+
+def _are_inputs(jdata: dict[str, Any]) -> bool:
+    """Whether there are as many training inputs as DP-GEN wants, each with a model of sections."""
+    default = jdata["default_training_param"]
+    models = [value.get("model") for value in (default if isinstance(default, list) else [default])]
+    return not _lacks_inputs(jdata) and all(
+        isinstance(model, dict) and all(isinstance(model.get(name, {}), dict) for name in ("descriptor", "fitting_net"))
+        for model in models
+    )
 
 
 def _lacks_inputs(jdata: dict[str, Any]) -> bool:
