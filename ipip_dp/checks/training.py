@@ -71,7 +71,7 @@ def _check_backend(jdata: dict[str, Any], mdata: dict[str, Any] | None) -> Itera
         if not _are_inputs(jdata):
             return  # which is said elsewhere
         _validate_dpa_training_config(jdata)
-    except (ValueError, TypeError) as error:  # a backend, a format and a model that do not go together
+    except (ValueError, TypeError, AttributeError) as error:  # what does not go together, or has another shape
         yield f"train_backend, model_format: {error}"
         return
     if model_format == "pt2":
