@@ -110,12 +110,12 @@ class Checkpoint(ABC):
         """Element symbols in the order of the atom types."""
         return list(self.model["type_map"])
 
-    def require_energy_model(self, file: Path) -> None:
-        """Raise unless this is a single-task model with an energy fitting net."""
+    def require_energy_model(self, file: Path, *, has_net: bool) -> None:
+        """Raise unless this is a single-task model with an energy fitting net, of which there are tensors."""
         if "model_dict" in self.model:
             raise IpipError(f"{file}: a multi-task checkpoint; train a single-task model.")
         kind = self.model.get("fitting_net", {}).get("type", "ener")
-        if kind not in ENERGY_NETS:
+        if kind not in ENERGY_NETS or not has_net:
             raise IpipError(
                 f"{file}: no energy fitting net found (model.fitting_net.type is {kind!r}, expected "
                 f"{' or '.join(map(repr, ENERGY_NETS))})."

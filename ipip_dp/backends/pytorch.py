@@ -42,7 +42,8 @@ class PyTorchCheckpoint(Checkpoint):
         self._state = content["model"]
         self._param_groups = content["optimizer"]["param_groups"]
         self.model = self._state["_extra_state"]["model_params"]
-        self.require_energy_model(file)
+        net = f"{_ATOMIC_MODEL}fitting_net."
+        self.require_energy_model(file, has_net=any(name.startswith(net) and name != _BIAS for name in self._state))
         # All names of each tensor by the first of them: a net may be registered twice.
         self._names: dict[str, list[str]] = {}
 

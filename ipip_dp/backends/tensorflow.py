@@ -58,7 +58,7 @@ class TensorFlowCheckpoint(Checkpoint):
                 f"({error}). Was the training or the copy interrupted?"
             ) from error
         checkpoint = cls(meta, script, tensors)
-        checkpoint.require_energy_model(file_of(prefix, cls.suffix))
+        checkpoint.require_energy_model(file_of(prefix, cls.suffix), has_net=bool(checkpoint.fitting))
         return checkpoint
 
     @property
@@ -85,11 +85,10 @@ class TensorFlowCheckpoint(Checkpoint):
         """
         rng = np.random.default_rng(seed)
         draws = {}
-        for name in sorted(self.fitting):
+        for name, parameter in sorted(self.fitting.items()):
             shape = self._tensors[name].shape
-            mean, spread = {"matrix": (0.0, 1.0 / np.sqrt(sum(shape))), "bias": (0.0, 1.0), "idt": (0.1, 0.001)}[
-                self.fitting[name].kind
-            ]
+            normal = {"matrix": (0.0, 1.0 / np.sqrt(sum(shape))), "bias": (0.0, 1.0), "idt": (0.1, 0.001)}
+            mean, spread = normal[parameter.kind]
             draws[name] = mean + spread * rng.standard_normal(shape)
         return draws
 

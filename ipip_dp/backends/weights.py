@@ -93,9 +93,10 @@ def forget_weights(
     if (kept, fresh) == (1.0, 0.0):
         return ()
     draws = checkpoint.fresh(seed)
-    names = select(checkpoint.fitting, scope)
+    fitting = checkpoint.fitting
+    names = select(fitting, scope)
     for name in names:
-        mean = TIME_STEP if checkpoint.fitting[name].kind == "idt" else 0.0
+        mean = TIME_STEP if fitting[name].kind == "idt" else 0.0
         # Not `old - mean` when nothing is kept: a diverged student may hold NaN.
         old = kept * (checkpoint[name] - mean) if kept else 0.0
         checkpoint[name] = mean + old + fresh * (draws[name] - mean)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from packaging.version import Version
 
 from ipip_dp.backends import BACKENDS, Backend
-from ipip_dp.backends.pytorch import BranchError, read_model
+from ipip_dp.backends.pytorch import BranchError, PyTorchCheckpoint, read_model
 from ipip_dp.checks import training_input
 from ipip_dp.config import schema
 from ipip_dp.errors import IpipError
-from ipip_dp.running import machine
+from ipip_dp.running import dispatch, machine
 from ipip_dp.steps import pretrain
 from ipip_dp.text import is_positive, shown
 
@@ -123,8 +123,7 @@ def _check_compiled(jdata: dict[str, Any], backend: Backend, mdata: dict[str, An
     if Version(version) < Version(FIRST_WITH_PT2):
         yield f"model_format: pt2 needs DeePMD-kit {FIRST_WITH_PT2} or later; machine.json has deepmd_version {version}"
     compiler = os.environ.get("CXX", "g++")
-    section = mdata["model_devi"][0] if isinstance(mdata["model_devi"], list) else mdata["model_devi"]
-    if machine.runs_here(section) and shutil.which(compiler) is None:
+    if machine.runs_here(dispatch.section(mdata, "model_devi")) and shutil.which(compiler) is None:
         yield (
             f"model_format: pt2 models are compiled in section model_devi, but there is no C++ compiler {compiler} on "
             "this machine; install one, or name another in the environment variable CXX"
@@ -217,9 +216,9 @@ def _check_init_from(jdata: dict[str, Any], init_from: dict[str, Any], model: di
     """Compare a pre-trained model with the one that is to be trained, by DeePMD-kit's own comparison."""
     key, file, branch = "ipip.pretrain.init_from", Path(init_from["model"]), init_from["branch"]
     name = _backend_name(jdata)
-    if ".pt" not in BACKENDS[name].restart_file:
+    if BACKENDS[name].checkpoint is not PyTorchCheckpoint:
         yield f"{key}: expected train_backend pytorch or pytorch-exportable, which start from a .pt; found {name}"
-    elif file.suffix != ".pt" or not file.is_file():
+    elif file.suffix != PyTorchCheckpoint.suffix or not file.is_file():
         yield f"{key}.model: expected a checkpoint .pt that exists, found {shown(str(file))}"
     elif importlib.util.find_spec("torch") is not None:
         from deepmd.utils.finetune import _descriptor_config_differences
@@ -278,7 +277,7 @@ def _where(mdata: dict[str, Any] | None) -> tuple[bool, bool]:
     """Whether trainings run in the run folder itself, and on this machine."""
     if mdata is None:
         return True, False
-    section = mdata["train"][0] if isinstance(mdata["train"], list) else mdata["train"]
+    section = dispatch.section(mdata, "train")
     return "LazyLocal" in section["machine"]["context_type"], machine.runs_here(section)
 
 

@@ -42,6 +42,7 @@ def test_tensors_of_another_version_are_named(tmp_path):
     [
         ({"model_dict": {"a": ENERGY, "b": ENERGY}}, [LAYER], "a multi-task checkpoint; train a single-task model"),
         ({**ENERGY, "fitting_net": {"type": "dipole"}}, [LAYER], "model.fitting_net.type is 'dipole', expected 'ener'"),
+        (ENERGY, [], "no energy fitting net found"),
         ({**ENERGY, "type_map": []}, [LAYER], "trained without model.type_map; set it and train again"),
     ],
 )

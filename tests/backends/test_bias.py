@@ -31,17 +31,8 @@ IN_FLOAT64 = ("se_e2_a", "se_e2_r", "se_e3", "hybrid")  # or nearly so
 
 
 @every_variant
-def test_the_new_bias_leaves_no_composition_error(variant, train, data, tmp_path):
-    check_bias(variant, "reinit", train, data, tmp_path)
-
-
-@every_backend
-@pytest.mark.parametrize("method", ["shrink_perturb", "none"])
-def test_the_bias_is_new_whatever_is_forgotten(variant, method, train, data, tmp_path):
-    check_bias(variant, method, train, data, tmp_path)
-
-
-def check_bias(variant, method, train, data, tmp_path):
+@pytest.mark.parametrize("method", ["reinit", "shrink_perturb", "none"])
+def test_the_new_bias_leaves_no_composition_error(variant, method, train, data, tmp_path):
     report = forget(train(variant), tmp_path / "model.ckpt", method=method, seed=1, data=[data])
     before, after = read_tensors(train(variant)), read_tensors(report.output)
     assert changed(before, after) == {
