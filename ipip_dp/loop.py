@@ -4,13 +4,14 @@
 ==============  =========================================================================
 DP-GEN's stage  in an IPIP run
 ==============  =========================================================================
-make_train      seed the pool (iteration 0), forget, pretrain, hand over; then DP-GEN's,
-                started from our checkpoints
+make_train      seed the pool (iteration 0), or measure errors on explored frames with reference
+                labels and relabel; forget, pretrain, hand over; then DP-GEN's, started from
+                our checkpoints
 run_train       DP-GEN's, with --init-model
 post_train      DP-GEN's; then evaluate
 make_model_devi stop test; then DP-GEN's
 run_model_devi  DP-GEN's, with a LAMMPS that may blow up
-make_fp         DP-GEN's, which sorts the explored frames; then relabel
+make_fp         DP-GEN's, which sorts the explored frames; then those to be labelled are kept
 run_fp          DP-GEN's, if it chose any candidate; failures are listed
 post_fp         DP-GEN's
 ==============  =========================================================================
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ipip_dp import workdir
 from ipip_dp.errors import IpipError
 from ipip_dp.evaluation import curve
-from ipip_dp.steps import evaluate, explore, handover, pretrain, reference, relabel, seed_pool, stop
+from ipip_dp.steps import evaluate, explore, handover, on_policy, pretrain, reference, relabel, seed_pool, stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,7 +54,9 @@ def make_train(stage: Stage, context: Context) -> None:
     if iteration.index == 0:
         seed_pool.step(context)
     else:
-        relabel.step(replace(context, iteration=iteration.previous))  # done, unless its pool is damaged
+        explored = replace(context, iteration=iteration.previous)
+        on_policy.step(explored)
+        relabel.step(explored)
         handover.step(context, "pretrain")
     pretrain.step(context)
     handover.step(context, "finetune")
@@ -79,7 +82,7 @@ def post_train(stage: Stage, context: Context) -> None:
 
 
 def make_model_devi(stage: Stage, context: Context) -> bool:
-    """Explore, unless the held-out error has stopped falling."""
+    """Explore, unless nothing improves any more."""
     reason = stop.reason(context)
     goes_on = reason is None and stage()
     stop.record(context, None if goes_on else reason or stop.OUT_OF_JOBS)
@@ -92,7 +95,7 @@ def run_model_devi(stage: Stage, context: Context) -> None:
 
 
 def make_fp(stage: Stage, context: Context) -> None:
-    """Let DP-GEN sort the explored frames and choose candidates, then relabel."""
+    """Let DP-GEN sort the explored frames and choose candidates; keep those that may join the pool."""
     again = explore.discard_damaged(context)
     if again:
         stage.again("run_model_devi")
@@ -108,7 +111,6 @@ def make_fp(stage: Stage, context: Context) -> None:
             make_fp_custom=reference.write_candidates,
         )
     relabel.choose_frames(context)
-    relabel.step(context)
     curve.write()
 
 
@@ -121,6 +123,7 @@ def run_fp(stage: Stage, context: Context) -> None:
 
 def post_fp(stage: Stage, context: Context) -> None:
     """Collect the reference labels; DP-GEN raises when too many are missing."""
+    workdir.unmark(context.iteration.on_policy)  # of labels collected before, if the user has had them made anew
     try:
         stage()
     except RuntimeError as error:

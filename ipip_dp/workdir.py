@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 LEARNING_CURVE = Path("learning_curve.csv")
 INIT = Path("init")  # where `ipip init` works
 LOCK = Path("ipip.lock")  # locked by the `dpgen run` that works in the folder
+GATE = Path("iter.000000/00.ipip/seed/gate.json")  # the bounds of reference data and seed pool
 STARTED = Path("iter.000000/00.ipip/param.json")  # the parameters of the latest start
 RECORD_COPY = Path("iter.000000/00.ipip/record.dpgen")
 SUBMISSION = re.compile(r"[0-9a-f]{40}\.json")  # dpdispatcher's record of a submission, beside its tasks
@@ -105,6 +106,11 @@ class Iteration:
     def relabel(self) -> Path:
         """Explored frames and their new labels."""
         return self.ipip / "relabel"
+
+    @property
+    def on_policy(self) -> Path:
+        """Errors on explored frames with reference labels."""
+        return self.ipip / "on_policy"
 
     @property
     def reference_failures(self) -> Path:

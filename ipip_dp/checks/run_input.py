@@ -181,5 +181,7 @@ def _deeper_problems(jdata: dict[str, Any], mdata: dict[str, Any] | None, with_d
         if labeler is not None:
             yield from files.check_labeler(key, labeler, here, structures, open_md)
     yield from fp.check_labeler(params, mdata or {})
+    if params.evaluate.audit_frames and params.reference is None:
+        yield "ipip.evaluate.audit_frames: needs ipip.reference, which labels these frames; add it, or expected 0"
     if with_data:
         yield from files.check_data(jdata, params)

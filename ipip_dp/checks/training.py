@@ -198,7 +198,7 @@ def _check_inputs(jdata: dict[str, Any], params: Params, mdata: dict[str, Any] |
         if key != own_key:
             yield from training_input.check_fine_tuning(key, value, _init_data(jdata), *_where(mdata))
     key_of_pretraining = own_key if own is not None else next(iter(inputs))
-    if params.relabel.max_in_domain > 0:
+    if params.relabel.max_in_domain > 0 and params.relabel.rule != "teacher":
         if own is not None:
             yield from _check_energies(own_key, inputs[own_key])
         yield from _check_energies("ipip.pretrain", {"loss": params.pretrain.loss or {}})

@@ -53,13 +53,12 @@ def labeler_and_elements(labeler: str, param: Path | None, type_map: str | None)
 def gate_of(param: Path | None, limits: dict[str, float | None]) -> Gate:
     """The limits given as options; for the others those of param.json, or ours."""
     from ipip_dp.config import inputs
-    from ipip_dp.config.params import gate_argument
-    from ipip_dp.data.gate import Gate
+    from ipip_dp.config.params import Bounds, gate_argument
 
     section = inputs.load(param).get("ipip", {}).get("gate", {}) if param is not None else {}
     inputs.require_schema(gate_argument(), section, f"{param}: ipip.gate")
     given = {name: value for name, value in limits.items() if value is not None}
-    return Gate(**gate_argument().normalize_value({**section, **given}, trim_pattern="_*"))
+    return Bounds(**gate_argument().normalize_value({**section, **given}, trim_pattern="_*")).gate()
 
 
 def elements_of(type_map: str | None) -> list[str]:

@@ -35,7 +35,8 @@ def status() -> None:
     console = Console()
     if not console.is_terminal:  # rich would take 80 columns and cut the headings
         console = Console(width=120)
-    console.print(progress.table())
+    for table in progress.tables():
+        console.print(table)
     for line in progress.lines():
         print(line)
 

@@ -13,21 +13,30 @@ from ipip_dp.evaluation import curve
 if TYPE_CHECKING:
     from rich.table import Table
 
-COLUMNS = {
-    "iteration": "iteration",
-    "pool": "pool_frames",
-    "|D|": "reference_frames",
-    "teacher": "teacher_force_rmse",
-    "student": "student_force_rmse",
-    "ensemble": "ensemble_force_rmse",
-    "in-domain": "in_domain",
-    "candidate": "candidate",
-    "failed": "failed",
+TABLES = {
+    "Force RMSE on held-out reference frames (eV/Angstrom)": {
+        "iteration": "iteration",
+        "pool": "pool_frames",
+        "|D|": "reference_frames",
+        "teacher": "teacher_force_rmse",
+        "student": "student_force_rmse",
+        "ensemble": "ensemble_force_rmse",
+    },
+    "Exploration, and the median force RMSE of explored frames with reference labels (eV/Angstrom)": {
+        "iteration": "iteration",
+        "MD": "md",
+        "held": "md_held",
+        "in-domain": "in_domain",
+        "candidate": "candidate",
+        "failed": "failed",
+        "teacher": "on_policy_teacher_force_median",
+        "ensemble": "on_policy_force_median",
+    },
 }
 
 
-def table() -> Table:
-    """The learning curve as a table; force RMSE on the held-out frames in eV/Angstrom.
+def tables() -> list[Table]:
+    """The learning curve: errors on held-out frames, and where MD went.
 
     Raises
     ------
@@ -39,12 +48,17 @@ def table() -> Table:
     rows = curve.rows()
     if not rows:
         raise IpipError("no evaluated iteration in this folder; run `ipip status` in the folder of `dpgen run`")
-    result = Table(title="Force RMSE on held-out reference frames (eV/Angstrom), and explored frames")
-    for name in COLUMNS:
-        result.add_column(name, justify="right")
-    for row in rows:
-        values = [row[key] for key in COLUMNS.values()]
-        result.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in values))
+    result = []
+    for title, columns in TABLES.items():
+        table = Table(title=title)
+        for name in columns:
+            table.add_column(name, justify="right")
+        for row in rows:
+            values = [row[key] for key in columns.values()]
+            if any(value != "" for value in values[1:]):
+                table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in values))
+        if table.row_count:
+            result.append(table)
     return result
 
 

@@ -9,7 +9,7 @@ the documentation share is made of it (:mod:`ipip_dp.config.keys`). Checks that 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,18 @@ from ipip_dp.backends import METHODS
 from ipip_dp.config import keys
 from ipip_dp.config.keys import count, fraction, key, not_negative, positive, positive_int
 from ipip_dp.data.gate import Gate
+from ipip_dp.text import is_positive
 
 FORGET_SCOPE = r"fitting_net|(layer_\d+|final_layer)(\s*,\s*(layer_\d+|final_layer))*"
 FORGET_AT = ("pretrain", "finetune", "both")
+RULES = {
+    "expected_error": "the students' mean or the teacher, whoever is expected to be less wrong at its deviation, as "
+    "learnt from explored frames with reference labels; above the upper trust level it must pass the gate. As "
+    "trust_levels while there are fewer than 10 such frames.",
+    "trust_levels": "the students below the lower trust level, the teacher up to the upper one, nobody above.",
+    "students": "the students up to the upper trust level.",
+    "teacher": "the teacher up to the upper trust level.",
+}
 TEMPERATURES = "expected a list of temperatures in K, all greater than 0"
 
 
@@ -132,6 +141,43 @@ class Forget:
         return self.method if self.at in (stage, "both") else "none"
 
 
+OPTIONAL_POSITIVE: dict[str, Any] = {
+    "check": lambda value: value is None or is_positive(value),
+    "expected": "expected a number greater than 0 or null",
+    "types": [int, float, None],
+}
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Frames whose geometry or labels are outside these bounds are rejected, and listed with the reason."""
+
+    min_distance: float | None = key(
+        None,
+        "Smallest distance between two atoms, in Angstrom. null: for explored frames 0.85 times that of the reference "
+        "data and the seed pool, for all others 0.5.",
+        **OPTIONAL_POSITIVE,
+    )
+    max_force: float | None = key(
+        None,
+        "Largest force on an atom, in eV/Angstrom. null: for explored frames 1.5 times that of the reference data and "
+        "the seed pool, for all others 100.",
+        **OPTIONAL_POSITIVE,
+    )
+    max_neighbor_distance: float | None = key(
+        None,
+        "Largest distance of an atom to its nearest neighbour, in Angstrom. By default the cutoff of a "
+        "labeler that warns of isolated atoms, as CHGNet does (6), and no limit for others.",
+        **OPTIONAL_POSITIVE,
+    )
+
+    def gate(self, otherwise: Gate | None = None) -> Gate:
+        """The gate, with bounds from elsewhere where there is none here."""
+        return replace(
+            otherwise or Gate(), **{name: value for name, value in asdict(self).items() if value is not None}
+        )
+
+
 @dataclass(frozen=True)
 class Pool:
     """The pseudo-labelled frames."""
@@ -144,15 +190,32 @@ class Pool:
 class Relabel:
     """Explored frames that join the pool in one iteration."""
 
-    max_in_domain: int = count(
-        1000, "At most so many frames below the lower trust level, labelled by the students' mean."
+    rule: str = key(
+        "expected_error",
+        "Who labels a frame. " + " ".join(f"{name}: {doc}" for name, doc in RULES.items()),
+        lambda v: v in RULES,
+        f"expected one of {', '.join(RULES)}",
     )
-    max_candidates: int = count(1000, "At most so many frames between the trust levels, labelled by the teacher.")
+    max_in_domain: int = count(1000, "At most so many frames labelled by the students' mean.")
+    max_candidates: int = count(1000, "At most so many frames labelled by the teacher.")
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Errors on held-out frames, and on explored ones that the reference has labelled."""
+
+    audit_frames: int = count(
+        0,
+        "So many explored frames of each iteration are labelled by ipip.reference to measure errors where MD goes, and "
+        "never trained on: of all trust classes alike, but for candidates if DP-GEN labels such (fp_task_max > 0).",
+    )
 
 
 @dataclass(frozen=True)
 class Stop:
-    """The run ends when the ensemble's held-out force RMSE no longer falls."""
+    """The run ends when neither the held-out force RMSE nor the error on explored frames nor the share of MD that holds
+    improves by more than its noise. MD under conditions that no earlier iteration has explored does not count.
+    """  # noqa: D205 (all of it is the documentation of the section)
 
     min_improvement: float = fraction(0.01, "Relative improvement over the best iteration so far that counts.")
     patience: int = positive_int(2, "Iterations in a row without improvement after which the run ends.")
@@ -216,12 +279,13 @@ class Params:
     held_out: tuple[Path, ...] = key(argument=_held_out)
     teacher: dict[str, Any] = key(argument=_teacher)
     reference: dict[str, Any] | None = key(argument=_reference)
-    gate: Gate
+    gate: Bounds
     teacher_md: TeacherMD
     pretrain: Pretrain
     forget: Forget
     pool: Pool
     relabel: Relabel
+    evaluate: Evaluate
     stop: Stop
     init: Init
 
@@ -246,7 +310,7 @@ class Params:
 
 def gate_argument() -> Argument:
     """The schema of ``ipip.gate``."""
-    return keys.section_argument("gate", Gate)
+    return keys.section_argument("gate", Bounds)
 
 
 def ipip_argument(optional: bool = False) -> Argument:

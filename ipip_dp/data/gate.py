@@ -9,42 +9,76 @@ starts the reason that is reported for a rejected frame.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ipip_dp.data.distances import image_distances
-from ipip_dp.text import is_positive
 
-GEOMETRY = ("min-distance", "cell", "isolated")
-"""How the reasons start that say something about a frame, and nothing about its labels."""
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+OF_FRAMES = ("min-distance", "cell", "isolated", "max-force")
+"""How the reasons start that say something about a frame, and nothing about its labeler."""
 
 SMALLEST_VOLUME = 1e-3  # Angstrom^3
-POSITIVE = {"check": is_positive, "expected": "expected a number greater than 0"}
+LARGEST = 0.999  # the quantile of frames whose largest force counts: one broken frame sets no bound
+FORCE_MARGIN, DISTANCE_MARGIN = 1.5, 0.85
+SEARCH = 3.0  # Angstrom: no bound on distances is larger than 0.85 times this
 
 
 @dataclass(frozen=True)
 class Gate:
-    """Frames whose geometry or labels are outside these bounds are rejected, and listed with the reason."""
+    """Frames whose geometry or labels are outside these bounds are rejected, and listed with the reason.
 
-    min_distance: float = field(
-        default=0.5, metadata={"doc": "Smallest distance between two atoms, in Angstrom.", **POSITIVE}
-    )
-    max_force: float = field(default=100.0, metadata={"doc": "Largest force on an atom, in eV/Angstrom.", **POSITIVE})
-    max_neighbor_distance: float | None = field(
-        default=None,
-        metadata={
-            "doc": "Largest distance of an atom to its nearest neighbour, in Angstrom. By default the cutoff of a "
-            "labeler that warns of isolated atoms, as CHGNet does (6), and no limit for others.",
-            "types": [int, float, None],
-            "check": lambda value: value is None or is_positive(value),
-            "expected": "expected a number greater than 0 or null",
-        },
-    )
+    Parameters
+    ----------
+    min_distance : float
+        Smallest distance between two atoms, in Angstrom.
+    max_force : float
+        Largest force on an atom, in eV/Angstrom.
+    max_neighbor_distance : float or None
+        Largest distance of an atom to its nearest neighbour, in Angstrom; None for no limit.
+    """
+
+    min_distance: float = 0.5
+    max_force: float = 100.0
+    max_neighbor_distance: float | None = None
 
     def limits(self) -> dict[str, float]:
         """The limits there are, by name."""
         return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+def measured(systems: Iterable[Mapping[str, Any]]) -> Gate:
+    """Bounds that labelled frames keep, with a margin, and that are no wider than the default.
+
+    Parameters
+    ----------
+    systems : iterable of Mapping
+        The ``data`` of labelled systems, with forces.
+
+    Returns
+    -------
+    Gate
+        A largest force of 1.5 times that of all frames but one in a thousand, a smallest distance of 0.85 times that
+        of all but one in a thousand.
+    """
+    loosest = Gate()
+    forces, nearest = [], []
+    for data in systems:
+        forces.append(np.linalg.norm(data["forces"], axis=-1).max(axis=1))
+        cells = [None] * len(data["coords"]) if data.get("nopbc") else data["cells"]
+        nearest += [nearest_distances(xyz, cell, SEARCH).min() for xyz, cell in zip(data["coords"], cells, strict=True)]
+    if not nearest:
+        return loosest
+    largest = np.quantile(np.concatenate(forces), LARGEST, method="higher")
+    smallest = np.quantile(nearest, 1 - LARGEST, method="lower")
+    return Gate(
+        min_distance=round(max(loosest.min_distance, float(smallest) * DISTANCE_MARGIN), 3),
+        max_force=round(min(loosest.max_force, float(largest) * FORCE_MARGIN), 3),
+    )
 
 
 def check_geometry(coords: np.ndarray, cells: np.ndarray | None, gate: Gate) -> list[str | None]:

@@ -48,17 +48,15 @@ def compare(
     # of every model, the differences on every system
     found: dict[str | int, dict[str, list[metrics.Difference]]] = defaultdict(lambda: defaultdict(list))
     for name, labels in reference:
-        predicted = _next(students, labels)
+        predicted = next_block(students, labels)
         for member in range(len(predicted["energies"])):
             found[member][name].append(_difference(labels, {key: a[member] for key, a in predicted.items()}))
         mean = {key: array.mean(axis=0) for key, array in predicted.items()}
         found["ensemble"][name].append(_difference(labels, mean))
         if teacher is not None:
-            own = {key: array[0] for key, array in _next(teacher, labels).items()}
+            own = {key: array[0] for key, array in next_block(teacher, labels).items()}
             found["teacher"][name].append(_difference(*_labelled(labels, own)))
-    for where, blocks in filter(None, (students, teacher)):
-        if next(blocks, None) is not None:
-            raise _other_data(where)
+    require_end(*filter(None, (students, teacher)))
     errors = {model: metrics.errors(list(systems.values())) for model, systems in found.items()}
     result: dict[str, Any] = {model: errors[model][0].to_dict() for model in errors if isinstance(model, str)}
     result["students"] = [errors[model][0].to_dict() for model in errors if isinstance(model, int)]
@@ -69,13 +67,32 @@ def compare(
     return result
 
 
-def _next(predictions: Predictions, reference: LabeledData) -> dict[str, np.ndarray]:
-    """The predictions on the next block, which must be that of the reference."""
+def next_block(predictions: Predictions, reference: LabeledData) -> dict[str, np.ndarray]:
+    """The predictions on the next block of frames.
+
+    Raises
+    ------
+    IpipError
+        If it is not the block of the reference.
+    """
     where, blocks = predictions
     predicted = next(blocks, None)
     if predicted is None or predicted["forces"].shape[1:] != reference["forces"].shape:
         raise _other_data(where)
     return predicted
+
+
+def require_end(*all_predictions: Predictions) -> None:
+    """Check that no predictions are left.
+
+    Raises
+    ------
+    IpipError
+        If there are.
+    """
+    for where, blocks in all_predictions:
+        if next(blocks, None) is not None:
+            raise _other_data(where)
 
 
 def _other_data(where: str) -> IpipError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""The learning curve of a run, and whether it has ended."""
+"""The learning curve of a run, from the files on disk."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipip_dp import workdir
+from ipip_dp.evaluation.stopping import Evaluated, held_out_figures, md_figures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
+
+
+COUNTED = {"in_domain": "accurate", "candidate": "candidate", "failed": "failed", "md": "md", "md_held": "held"}
 
 
 def rows() -> list[dict[str, Any]]:
@@ -31,10 +36,41 @@ def rows() -> list[dict[str, Any]]:
             "ensemble_energy_rmse_per_atom_raw": errors["ensemble"].get("energy_rmse_per_atom_raw", ""),
             "ensemble_energy_rmse_per_atom_aligned": _aligned(errors["ensemble"]),
         }
-        summary = iteration.relabel / "summary.json"
-        counts = json.loads(summary.read_text()) if summary.is_file() else {}
-        result.append({**row, **{name: counts.get(name, "") for name in ("in_domain", "candidate", "failed")}})
+        result.append({**row, **_explored(iteration)})
     return result
+
+
+def _explored(iteration: workdir.Iteration) -> dict[str, Any]:
+    """What MD of an iteration came to, and errors there: empty where nothing is known."""
+    counts = {**_read(iteration.relabel / "summary.json"), **_read(iteration.relabel / "explored.json")}
+    counts.setdefault("accurate", counts.get("in_domain", ""))  # its name until version 0.1
+    errors = _read(iteration.on_policy / "metrics.json")
+    columns = {name: counts.get(key, "") for name, key in COUNTED.items()}
+    columns["on_policy_frames"] = errors.get("n_frames", "")
+    for model, name in (("ensemble", "on_policy"), ("teacher", "on_policy_teacher")):
+        for error in ("force_median", "force_worst_tenth", "force_rmse"):
+            columns[f"{name}_{error}"] = errors.get(model, {}).get(error, "")
+    return columns
+
+
+def evaluated(jobs: Sequence[dict[str, Any]], last: int) -> list[Evaluated]:
+    """What is known of every iteration up to ``last``; ``jobs`` are DP-GEN's, one for the MD of each."""
+    found = [iteration for iteration in workdir.iterations() if iteration.index <= last and iteration.metrics.is_file()]
+    errors = [_read(iteration.metrics) for iteration in found]
+    held_out = held_out_figures(
+        [[student["force_rmse"] for student in each["students"]] for each in errors],
+        [each["ensemble"]["force_rmse"] for each in errors],
+    )
+    result = []
+    for iteration, figure in zip(found, held_out, strict=True):
+        md = md_figures(_read(iteration.relabel / "explored.json"), _read(iteration.on_policy / "metrics.json"))
+        job = jobs[iteration.index] if iteration.index < len(jobs) else {}
+        result.append(Evaluated(figure, md, {key: value for key, value in job.items() if key != "_idx"}))
+    return result
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def _aligned(errors: dict[str, Any]) -> Any:
@@ -45,34 +81,3 @@ def _aligned(errors: dict[str, Any]) -> Any:
 def write() -> None:
     """Rebuild ``learning_curve.csv`` in the run folder."""
     workdir.write_csv(workdir.LEARNING_CURVE, rows())
-
-
-def best_iteration(force_rmse: Sequence[float]) -> int:
-    """Index of the smallest error."""
-    return int(np.argmin(force_rmse))
-
-
-def stop_reason(force_rmse: Sequence[float], min_improvement: float, patience: int) -> str | None:
-    """Why the run should end, or None.
-
-    Parameters
-    ----------
-    force_rmse : sequence of float
-        Held-out force RMSE of the ensemble in every iteration so far, in eV/Angstrom.
-    min_improvement, patience : float, int
-        An iteration improves if its error is below the best one so far by the
-        fraction ``min_improvement``; the run ends after ``patience`` iterations in a row
-        that do not. A worse error is no convergence by itself.
-    """
-    best, since = force_rmse[0], 0
-    for error in force_rmse[1:]:
-        if error < best * (1 - min_improvement):
-            best, since = error, 0
-        else:
-            since += 1
-    if since < patience:
-        return None
-    return (
-        f"the held-out force RMSE has not fallen by {min_improvement:.1%} below its best value, "
-        f"{best:.4f} eV/Angstrom, for {since} iterations (ipip.stop.patience: {patience})"
-    )

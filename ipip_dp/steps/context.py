@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipip_dp import workdir
 from ipip_dp.backends import BACKENDS, Backend
+from ipip_dp.data.gate import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,6 +72,12 @@ class Context:
                 break
             first = earlier
         return first.iteration
+
+    @property
+    def gate(self) -> Gate:
+        """The gate of explored frames: bounds that param.json leaves open are those of reference data and seed pool."""
+        known = json.loads(workdir.GATE.read_text()) if workdir.GATE.is_file() else {}
+        return self.params.gate.gate(Gate(**known))
 
     def random_seed(self, *purpose: object) -> int:
         """A seed that depends on ``ipip.seed``, the iteration and the purpose only."""

@@ -19,6 +19,7 @@ from ipip_dp.evaluation import curve
 from ipip_dp.evaluation.compare import compare
 from ipip_dp.labelers import predict
 from ipip_dp.steps import labelling
+from ipip_dp.steps.labelling import PREDICTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
     from ipip_dp.evaluation.compare import Predictions
     from ipip_dp.steps.context import Context
-
-PREDICTIONS = "predictions.npz"
 
 
 def system_names(folders: Sequence[Path]) -> list[str]:
@@ -70,20 +69,8 @@ def prepare(context: Context) -> list[labelling.Who]:
 
 def run(context: Context, tasks: Sequence[labelling.Who]) -> None:
     """Dispatch ``ipip predict`` for the students and, once, for the teacher."""
-    command = ["ipip", "predict", "../held_out", PREDICTIONS, "--labeler", labelling.LABELER]
-    command += ["--type-map", ",".join(context.type_map)]
     for task in tasks:
-        folder = work_path(context, task)
-        labelling.submit(
-            context,
-            task,
-            folder,
-            [task],
-            command,
-            forward=[labelling.LABELER],
-            common=[str(path.relative_to(folder)) for path in sorted((folder / "held_out").glob("*/*"))],
-            backward=[PREDICTIONS],
-        )
+        labelling.predict(context, task, work_path(context, task), "held_out")
 
 
 def errors(

@@ -38,6 +38,8 @@ BLOW_UPS = (
 )
 NOTE = "ipip: the MD blew up"  # in model_devi.log
 
+# Column of model_devi.out with the maximum force deviation, in eV/Angstrom (DeePMD-kit's LAMMPS pair style).
+MAX_FORCE_DEVIATION = 4
 FAILED = 1e10  # eV/Angstrom, a deviation above any trust level
 MERGED = "all.lammpstrj"
 
@@ -79,6 +81,12 @@ def rows(task: Path) -> set[int]:
         return {int(float(row[0])) for row in table}
     except ValueError:
         return set()
+
+
+def deviations(task: Path) -> dict[int, float]:
+    """Maximum force deviation at every step of one trajectory, in eV/Angstrom."""
+    table = np.loadtxt(task / "model_devi.out", ndmin=2, usecols=(0, MAX_FORCE_DEVIATION))
+    return {int(step): float(deviation) for step, deviation in table}
 
 
 def frames(task: Path) -> Iterator[tuple[int, str]]:
@@ -172,10 +180,15 @@ def mark_unusable(task: Path, table: np.ndarray) -> np.ndarray:
     """
     table = np.nan_to_num(np.atleast_2d(table), nan=FAILED, posinf=FAILED)
     if blew_up(task):
-        n_atoms = _n_atoms(task)
-        usable = [step for step, text in frames(task) if dumps.n_atoms(text) >= n_atoms]
-        table[~np.isin(table[:, 0], usable), 1:] = FAILED
+        table[~np.isin(table[:, 0], sorted(usable(task))), 1:] = FAILED
     return table
+
+
+def usable(task: Path) -> set[int]:
+    """The MD steps whose frames are whole, with all atoms and a number for a deviation."""
+    n_atoms = _n_atoms(task) if blew_up(task) else 0
+    whole = {step for step, text in frames(task) if dumps.n_atoms(text) >= n_atoms}
+    return whole & {step for step, deviation in deviations(task).items() if np.isfinite(deviation)}
 
 
 def _n_atoms(task: Path) -> int:

@@ -136,7 +136,7 @@ def _choose(context: Context, name: str, labels: Sequence[Path]) -> None:
 def _label(context: Context, names: Sequence[str]) -> None:
     for name in names:
         labelling.prepare(context, "reference", workdir.INIT / name, "labels")
-        workdir.write_task(workdir.INIT / name / "gate.json", context.params.gate.limits(), "labels")
+        workdir.write_task(workdir.INIT / name / "gate.json", context.params.gate.gate().limits(), "labels")
     waiting = [name for name in names if not (workdir.INIT / name / "labels" / labels_format.MARKER).is_file()]
     if waiting:
-        labelling.label(context, "reference", workdir.INIT, waiting, min_success=0.5)
+        labelling.label(context, "reference", workdir.INIT, waiting, gate=context.params.gate.gate(), min_success=0.5)

@@ -15,9 +15,11 @@ from ipip_dp.running import dispatch
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ipip_dp.data.gate import Gate
     from ipip_dp.steps.context import Context
 
 LABELER = "labeler.json"
+PREDICTIONS = "predictions.npz"
 Who = Literal["students", "teacher", "reference"]
 
 
@@ -100,12 +102,28 @@ def submit(
     )
 
 
-def label(context: Context, who: Who, work_path: Path, tasks: Sequence[str], *, min_success: float) -> None:
+def label(context: Context, who: Who, work_path: Path, tasks: Sequence[str], *, gate: Gate, min_success: float) -> None:
     """Label ``frames`` of every task folder, made ready by :func:`prepare`, into ``labels``."""
     command = ["ipip", "label", "frames", "labels", "--labeler", LABELER, "--type-map", ",".join(context.type_map)]
-    for name, limit in context.params.gate.limits().items():
+    for name, limit in gate.limits().items():
         command += [f"--{name.replace('_', '-')}", str(limit)]
     command += ["--min-success", str(min_success)]
     if source(context, who).section == "ipip_label":
         command += ["--workers", str(dispatch.workers(context.mdata))]
     submit(context, who, work_path, tasks, command, forward=["frames", LABELER], backward=["labels"])
+
+
+def predict(context: Context, who: Who, work_path: Path, frames: str) -> None:
+    """Predict the labelled systems of a folder beside the task folder of a labeler, into ``predictions.npz``."""
+    command = ["ipip", "predict", f"../{frames}", PREDICTIONS, "--labeler", LABELER]
+    command += ["--type-map", ",".join(context.type_map)]
+    submit(
+        context,
+        who,
+        work_path,
+        [who],
+        command,
+        forward=[LABELER],
+        common=[str(path.relative_to(work_path)) for path in sorted((work_path / frames).glob("*/*"))],
+        backward=[PREDICTIONS],
+    )

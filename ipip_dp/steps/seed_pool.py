@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipip_dp import workdir
-from ipip_dp.data import pool
+from ipip_dp.data import gate, labelled, pool, systems
 from ipip_dp.errors import IpipError
 from ipip_dp.steps import labelling
 from ipip_dp.steps.context import damaged_folders
@@ -68,7 +68,7 @@ def prepare_md(
             "nsteps": nsteps,
             "interval": interval,
             "seed": context.random_seed("md", work_path.name, task),
-            **params.gate.limits(),
+            **params.gate.gate().limits(),
         }
         if context.jdata.get("model_devi_nopbc"):  # as in the MD of exploration
             settings["nopbc"] = True
@@ -133,4 +133,7 @@ def step(context: Context) -> None:
     run_md(context, iteration.seed_pool, tasks)
     labels = collect_md(iteration.seed_pool, tasks)
     pool.grow(None, labels, iteration.pool, retention=1.0, seed=context.random_seed("pool"))
+    known = systems.find([*context.reference_data(), iteration.pool])
+    bounds = gate.measured(block.data for path in known for block in labelled.read(path, context.type_map))
+    workdir.write_json(workdir.GATE, bounds.limits())
     workdir.mark_done(iteration.seed_pool, pool.files(iteration.pool))

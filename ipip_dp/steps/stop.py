@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""Stop: end the run when the held-out error has stopped falling, and say why and with which models."""
+"""Stop: end the run when nothing improves any more beyond noise, and say why and with which models."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from ipip_dp import workdir
-from ipip_dp.evaluation import curve
+from ipip_dp.evaluation import curve, stopping
 
 if TYPE_CHECKING:
     from ipip_dp.steps.context import Context
@@ -26,8 +26,15 @@ def reason(context: Context) -> str | None:
         f"reference {last['reference_frames']} frames"
     )
     settings = context.params.stop
-    errors = [row["ensemble_force_rmse"] for row in rows]
-    return curve.stop_reason(errors, settings.min_improvement, settings.patience)
+    evaluated = curve.evaluated(context.jdata["model_devi_jobs"], context.iteration.index)
+    since = stopping.without_improvement(evaluated, settings.min_improvement)
+    if since < settings.patience:
+        return None
+    return (
+        f"for {since} iterations (ipip.stop.patience: {settings.patience}) neither the held-out force RMSE nor the "
+        f"error on explored frames nor the share of MD that holds has improved on its best value by more than noise "
+        f"and {settings.min_improvement:.1%} (ipip.stop.min_improvement)"
+    )
 
 
 def record(context: Context, reason: str | None) -> None:
@@ -37,8 +44,8 @@ def record(context: Context, reason: str | None) -> None:
     if reason is None:
         context.iteration.stop.unlink(missing_ok=True)  # of a run that has been given more jobs
         return
-    rows = [row for row in curve.rows() if row["iteration"] <= context.iteration.index]
-    best = workdir.Iteration(rows[curve.best_iteration([row["ensemble_force_rmse"] for row in rows])]["iteration"])
+    evaluated = curve.evaluated(context.jdata["model_devi_jobs"], context.iteration.index)
+    best = workdir.Iteration(stopping.best(evaluated))
     models = [str(model) for model in best.models()]
     workdir.write_json(context.iteration.stop, {"reason": reason, "best_iteration": best.index, "models": models})
     dlog.info(f"ipip: the run ends: {reason}. Best models: {', '.join(models)}")

@@ -39,13 +39,17 @@ def evaluated(index: int, ensemble: float, **changes) -> Iteration:
 
 def test_the_learning_curve_and_where_the_run_is(ipip):
     first, second = evaluated(0, 0.5), evaluated(1, 0.25)
-    workdir.write_json(first.relabel / "summary.json", {"in_domain": 3, "candidate": 2, "failed": 1})
+    counts = {"accurate": 3, "candidate": 2, "failed": 1, "md": 8, "blown_up": 1, "held": 7}
+    workdir.write_json(first.relabel / "explored.json", counts)
+    median = {"n_frames": 2, "ensemble": {"force_median": 0.55}, "teacher": {"force_median": 0.81}}
+    workdir.write_json(first.on_policy / "metrics.json", median)
     second.pool.mkdir()
     typed = ipip("status")
     rows = [re.findall(r"[\d.]+", line) for line in typed.output.splitlines() if "│" in line]
     assert rows == [
-        ["0", "100", "24", "0.4000", "0.7000", "0.5000", "3", "2", "1"],
+        ["0", "100", "24", "0.4000", "0.7000", "0.5000"],
         ["1", "101", "24", "0.4000", "0.4500", "0.2500"],
+        ["0", "8", "7", "3", "2", "1", "0.8100", "0.5500"],
     ]
     assert all(name in typed.output for name in ("iteration", "teacher", "student", "ensemble", "candidate"))
     assert "Iteration 1 is under way; on disk: pool, evaluate." in typed.output

@@ -40,7 +40,7 @@ WRONG_VALUES = [
     ("ipip.forget.scope", "layer2",
      'expected fitting_net, or layers joined by commas as in layer_2,final_layer, found "layer2"'),
     ("ipip.relabel.max_candidates", -5, "expected an integer of 0 or more, found -5"),
-    ("ipip.gate.max_force", -1.0, "expected a number greater than 0, found -1.0"),
+    ("ipip.gate.max_force", -1.0, "expected a number greater than 0 or null, found -1.0"),
     ("ipip.teacher_md.temperatures", [], f"{TEMPERATURES}, found []"),
     ("ipip.teacher_md.temperatures", 300, f"{TEMPERATURES}, found 300"),
     ("ipip.teacher_md.temperatures", [300, "600"], f'{TEMPERATURES}, found [300, "600"]'),

@@ -104,7 +104,7 @@ def test_a_plain_run_is_the_same_with_and_without_the_plugin(quick, tmp_path):
 
 
 def test_the_plugin_adds_little_to_dpgen_help(quick):
-    """Process time of `dpgen -h` with and without the hook, the smallest of five each: 100 ms, or 5% where it is slow."""
+    """Process time of `dpgen -h`, the smallest of five with and without the hook: 100 ms, or 5% where it is slow."""
     help_ = "import sys; sys.argv = ['dpgen', '-h']\nfrom dpgen.main import main\nmain()"
     best = {"absent": float("inf"), "present": float("inf")}
     for _ in range(5):

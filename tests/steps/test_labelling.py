@@ -44,7 +44,7 @@ def test_odd_elements_stay_one_word_of_the_command(make_context, monkeypatch):
     context = make_context(type_map=["Mo", "S; touch harm"])
     given = []
     monkeypatch.setattr(dispatch, "submit", lambda *arguments, **options: given.append(arguments))
-    labelling.label(context, "teacher", context.iteration.relabel, ["teacher"], min_success=0.5)
+    labelling.label(context, "teacher", context.iteration.relabel, ["teacher"], gate=context.gate, min_success=0.5)
     ((_, section, _, tasks, command),) = given
     assert (section, tasks) == ("ipip_label", ["teacher"])
     assert command[command.index("--type-map") + 1] == "Mo,S; touch harm"

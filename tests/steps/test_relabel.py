@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ipip_dp.data import pool, systems
 from ipip_dp.data.provenance import LabelSource
 from ipip_dp.data.systems import read_unlabelled
-from ipip_dp.steps import relabel
+from ipip_dp.steps import explored, relabel
 from ipip_dp.workdir import Iteration
 from tests import lammps_frames
 
@@ -73,28 +73,28 @@ def test_explored_frames_of_all_systems_are_read_in_order(tmp_path):
     (tmp_path / "candidate.shuffled.000.out").write_text("b 20\na 100\na 20\n")
     (tmp_path / "candidate.shuffled.001.out").write_text("c 0\n")
     (tmp_path / "rest_accurate.shuffled.000.out").write_text("")
-    assert relabel.explored(tmp_path, "candidate") == [("a", 20), ("a", 100), ("b", 20), ("c", 0)]
-    assert relabel.explored(tmp_path, "rest_accurate") == []
-    assert relabel.explored(tmp_path, "rest_failed") == []
+    assert explored.listed(tmp_path, "candidate") == [("a", 20), ("a", 100), ("b", 20), ("c", 0)]
+    assert explored.listed(tmp_path, "accurate") == []
+    assert explored.listed(tmp_path, "failed") == []
 
 
 def test_a_choice_is_random_repeatable_and_in_order():
     frames = [("task", step) for step in range(100)]
-    chosen = relabel.draw(frames, 10, seed=1)
+    chosen = explored.draw(frames, 10, seed=1)
     assert len(set(chosen)) == 10
-    assert chosen == sorted(chosen) == relabel.draw(frames, 10, seed=1) != relabel.draw(frames, 10, seed=2)
+    assert chosen == sorted(chosen) == explored.draw(frames, 10, seed=1) != explored.draw(frames, 10, seed=2)
     assert chosen != frames[:10]
-    assert relabel.draw(frames, 100, seed=1) == frames
-    assert relabel.draw(frames, 0, seed=1) == []
+    assert explored.draw(frames, 100, seed=1) == frames
+    assert explored.draw(frames, 0, seed=1) == []
 
 
 @pytest.mark.parametrize("merge", [False, True])
-def test_frames_are_written_with_their_provenance(make_context, merge):
+def test_frames_are_written_with_their_deviations(make_context, merge):
     context = make_context(model_devi_merge_traj=merge)
     tasks = [explore(0, [1, 2], merge), explore(1, [1, 2], merge), explore(2, [2, 2, 1], merge)]
     frames = {tasks[0]: [(10, 0.1), (30, 0.3)], tasks[1]: [(20, 1.2)], tasks[2]: [(0, 2.0)]}
     target = Path("frames")
-    relabel.write_frames(context, frames, LabelSource.TEACHER, target)
+    explored.write_frames(context, frames, target)
     systems = [read_unlabelled(path, context.type_map) for path in sorted(target.iterdir())]
     assert [len(system) for system in systems] == [3, 1]
     assert systems[0]["coords"][:, 0, 0] == pytest.approx([0.1, 0.3, 0.2])
@@ -102,16 +102,14 @@ def test_frames_are_written_with_their_provenance(make_context, merge):
     assert systems[1].data["ipip_model_deviation"] == pytest.approx([2.0])
     assert [systems[1]["atom_names"][i] for i in systems[1]["atom_types"]] == ["S", "S", "Mo"]
     for system in systems:
-        assert set(system.data["ipip_label_source"]) == {LabelSource.TEACHER}
-        assert set(system.data["ipip_label_iteration"]) == {0}
         assert system["cells"][0] == pytest.approx(10 * np.eye(3))
 
 
 def test_many_frames_are_written_in_several_systems(make_context, monkeypatch):
-    monkeypatch.setattr(relabel, "FRAMES_PER_SYSTEM", 3)
+    monkeypatch.setattr(explored, "FRAMES_PER_SYSTEM", 3)
     tasks = [explore(number, [1, 2]) for number in range(3)] + [explore(3, [2, 1])]
     frames = {task: [(step, step / 100 + number) for step in STEPS[1:3]] for number, task in enumerate(tasks)}
-    relabel.write_frames(make_context(), frames, LabelSource.TEACHER, Path("frames"))
+    explored.write_frames(make_context(), frames, Path("frames"))
     systems = [read_unlabelled(path, ["Mo", "S"]) for path in sorted(Path("frames").iterdir())]
     assert [len(system) for system in systems] == [3, 3, 2]
     deviations = np.concatenate([system.data["ipip_model_deviation"] for system in systems])
@@ -123,7 +121,7 @@ def test_what_a_crash_left_is_not_taken_for_frames(context):
     task = explore(0, [1, 2])
     half = Path(".frames.tmp/0007")
     half.mkdir(parents=True)
-    relabel.write_frames(context, {task: [(10, 0.1)]}, LabelSource.STUDENTS, Path("frames"))
+    explored.write_frames(context, {task: [(10, 0.1)]}, Path("frames"))
     assert [path.name for path in Path("frames").iterdir()] == ["0000"]
 
 
@@ -141,7 +139,7 @@ def test_a_killed_md_that_went_on_has_its_later_frames_taken(make_context):
     earlier = dump(20, [1, 2]).replace("1 1 0.2 ", "1 1 0.7 ")
     Path(task, "all.lammpstrj").write_text("".join([*dumps[:2], earlier, *dumps[1:]]))
     context = make_context(model_devi_merge_traj=True)
-    relabel.write_frames(context, {task: [(20, 0.2), (30, 0.3)]}, LabelSource.STUDENTS, Path("frames"))
+    explored.write_frames(context, {task: [(20, 0.2), (30, 0.3)]}, Path("frames"))
     frames = dpdata.System("frames/0000", fmt="deepmd/npy")
     assert frames["coords"][:, 0, 0] == pytest.approx([0.2, 0.3])
 
@@ -158,6 +156,7 @@ def test_students_label_accurate_frames_and_the_teacher_candidates(context):
     assert counts == {"students": 1, "teacher": 2}
     source = {name: np.load(folder / name / "frames/0000/set.000/ipip_label_source.npy")[0] for name in counts}
     assert source == {"students": LabelSource.STUDENTS, "teacher": LabelSource.TEACHER}
+    assert np.load(folder / "teacher/frames/0000/set.000/ipip_model_deviation.npy") == pytest.approx([0.1, 0.2])
     labelers = {name: json.loads((folder / name / "labeler.json").read_text()) for name in counts}
     assert labelers["students"] == {"type": "dp", "models": ["graph.000.pb", "graph.001.pb"]}
     assert labelers["teacher"] == context.params.teacher
@@ -189,7 +188,8 @@ def test_frames_sorted_anew_are_written_anew(context):
     sort_frames(candidate=[(task, 20)])
     prepared(context)
     folder = context.iteration.relabel / "teacher"
-    assert json.loads((folder / relabel.FRAMES).read_text()) == {task: [[20, 0.2]]}
+    chosen = explored.folder(context, "candidate") / explored.CHOICE
+    assert json.loads(chosen.read_text()) == {task: [[20, 0.2]]}
     (folder / "labels").mkdir()
     write_pool(context.iteration.pool)
     write_pool(context.iteration.next.pool)
@@ -206,13 +206,16 @@ def test_frames_sorted_anew_are_written_anew(context):
 
 def test_without_explored_frames_the_pool_stays(make_context):
     context = make_context(ipip={"pool": {"keep_iterations": 1}})
-    sort_frames(rest_failed=[("task", 0)])
+    sort_frames(rest_failed=[(explore(0, [1, 2]), 0)])
     write_pool(context.iteration.pool)
     relabel.choose_frames(context)
     relabel.step(context)
     summary = json.loads((context.iteration.relabel / "summary.json").read_text())
     assert summary == {
-        "in_domain": 0, "candidate": 0, "failed": 1, "blown_up": 0, "rejected": 0, "added": 0, "kept": 2, "dropped": 0,
+        "labelled": {}, "rejected": 0, "added": 0, "kept": 2, "dropped": 0,
+    }  # fmt: skip
+    assert explored.counts(context) == {
+        "accurate": 0, "candidate": 0, "failed": 1, "md": 0, "blown_up": 0, "held": 0,
     }  # fmt: skip
     assert (context.iteration.relabel / "done").is_file()
     assert context.iteration.next.pool.is_dir()
@@ -233,7 +236,7 @@ def test_old_pools_are_removed(make_context, keep, left):
 
 def test_no_pool_is_removed_before_the_step_is_done(make_context, monkeypatch):
     context = make_context(ipip={"pool": {"keep_iterations": 1}})
-    sort_frames(rest_failed=[("task", 0)])
+    sort_frames(rest_failed=[(explore(0, [1, 2]), 0)])
     write_pool(context.iteration.pool)
     relabel.choose_frames(context)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -280,8 +283,8 @@ def test_what_reaches_the_pool_is_what_lammps_dumped(make_context, tmp_path_fact
     first = data.draw(st.integers(0, len(trajectory) - 1))
     rows = {10 * number: number / 8 for number in range(first, len(trajectory))}
     (task / "model_devi.out").write_text("".join(f"{step} 0 0 0 {value} 0 0\n" for step, value in rows.items()))
-    assert relabel.explore.damage(task) is None
-    relabel.write_frames(context, {str(task): list(rows.items())}, LabelSource.TEACHER, folder / "frames")
+    assert explored.explore.damage(task) is None
+    explored.write_frames(context, {str(task): list(rows.items())}, folder / "frames")
     for system in systems.below(folder / "frames"):
         found = read_unlabelled(system, context.type_map)
         labels = {"energies": np.zeros(len(found)), "forces": np.zeros_like(found["coords"])}

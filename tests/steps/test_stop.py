@@ -23,9 +23,9 @@ def evaluated(*errors: float) -> None:
 
 
 def test_the_settings_decide_when_the_error_has_stopped_falling(make_context):
-    one, two = ({"stop": {"min_improvement": 0.1, "patience": patience}} for patience in (1, 2))
+    one, two = ({"stop": {"min_improvement": 0.2, "patience": patience}} for patience in (1, 2))
     contexts = make_context(1, ipip=one), make_context(1, ipip=two)
-    evaluated(0.5, 0.48)
+    evaluated(0.5, 0.45)
     assert stop.reason(contexts[0]) is not None
     assert stop.reason(contexts[1]) is None
     assert stop.reason(make_context(1, ipip={"stop": {"min_improvement": 0.01, "patience": 1}})) is None

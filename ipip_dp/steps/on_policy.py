@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""On-policy errors: of the students that explored, on frames they explored, before anything trains on these.
+
+The frames are those that DP-GEN's reference has labelled, and an audit's: frames that ``ipip.reference`` labels for
+measurement only. Writes ``frames.csv``, which the labelling of explored frames learns from, and ``metrics.json``.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ipip_dp import workdir
+from ipip_dp.data import labelled, systems
+from ipip_dp.data.frames import take
+from ipip_dp.evaluation import curve, on_policy
+from ipip_dp.evaluation.on_policy import CLASSES
+from ipip_dp.labelers import predict
+from ipip_dp.steps import explored, labelling
+from ipip_dp.steps.labelling import PREDICTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ipip_dp.evaluation.on_policy import Row
+    from ipip_dp.steps.context import Context
+
+LABELERS: tuple[labelling.Who, ...] = ("students", "teacher")
+FRAMES = "frames.csv"
+
+
+def read_rows(iteration: workdir.Iteration) -> list[Row]:
+    """The errors of every labelled frame of an iteration, as in :func:`ipip_dp.evaluation.on_policy.frame_errors`."""
+    path = iteration.on_policy / FRAMES
+    if not path.is_file():
+        return []
+    with path.open() as file:
+        return [
+            {name: text if name in ("system", "trust_class") else float(text) for name, text in row.items()}
+            for row in csv.DictReader(file)
+        ]
+
+
+def audit(context: Context) -> dict[str, Path]:
+    """Label frames for measurement only; returns the folders of labels by trust class."""
+    asked = context.params.evaluate.audit_frames
+    by_fp = any(context.iteration.fp.glob("task.*"))
+    classes = [name for name in CLASSES if not (by_fp and name == "candidate")]
+    found = {name: explored.written(context, name) for name in classes}
+    sizes = {name: sum(len(systems.read_unlabelled(s, context.type_map)) for s in found[name]) for name in classes}
+    folders = {}
+    for name, number in _shares(sizes, asked).items():
+        task = context.iteration.on_policy / "audit" / name
+        if not (task / "frames").is_dir():
+            chosen = explored.draw(range(sizes[name]), number, context.random_seed("audit", name))
+            _write_frames(context, found[name], chosen, task / "frames")
+        labelling.prepare(context, "reference", task)
+        folders[name] = task / "labels"
+    if folders:  # through the gate that no data have narrowed: what is measured must not be chosen by its forces
+        gate = context.params.gate.gate()
+        work_path = context.iteration.on_policy / "audit"
+        labelling.label(context, "reference", work_path, list(folders), gate=gate, min_success=0)
+    return folders
+
+
+def _shares(sizes: Mapping[str, int], total: int) -> dict[str, int]:
+    """Frames of each class, as even as there are enough."""
+    shares = dict.fromkeys(sizes, 0)
+    for _ in range(min(total, sum(sizes.values()))):
+        name = min((name for name in sizes if shares[name] < sizes[name]), key=lambda name: shares[name])
+        shares[name] += 1
+    return {name: share for name, share in shares.items() if share}
+
+
+def _write_frames(context: Context, found: list[Path], chosen: list[int], target: Path) -> None:
+    temporary = workdir.fresh(target.with_name(".frames.tmp"))
+    first = 0
+    for number, path in enumerate(found):
+        system = systems.read_unlabelled(path, context.type_map)
+        rows = np.array([row - first for row in chosen if 0 <= row - first < len(system)], dtype=int)
+        if len(rows):
+            systems.write(take(system, rows), temporary / f"{number:04d}")
+        first += len(system)
+    temporary.rename(target)
+
+
+def labelled_systems(context: Context, audited: Mapping[str, Path]) -> list[tuple[str, Path]]:
+    """Trust class and folder of every system with reference labels; DP-GEN labels candidates."""
+    by_fp = [("candidate", path) for path in systems.find(sorted(context.iteration.fp.glob("data.*")))]
+    return by_fp + [(name, path) for name, folder in audited.items() for path in systems.below(folder)]
+
+
+def _digest(system: Path) -> str:
+    return hashlib.sha256(b"".join(labelled.frame_digests(system))).hexdigest()
+
+
+def collect(context: Context, known: list[tuple[str, Path]]) -> None:
+    """Write the errors."""
+    folder = context.iteration.on_policy
+    students, teacher = (
+        (str(path), predict.load(path)) for path in (folder / labeler / PREDICTIONS for labeler in LABELERS)
+    )
+    reference = (
+        (block.short_name, trust_class, block.data)
+        for trust_class, path in known
+        for block in labelled.read(path, context.type_map)
+    )
+    rows, elements = on_policy.frame_errors(reference, students, teacher)
+    workdir.write_csv(folder / FRAMES, rows)
+    counts = explored.counts(context)
+    summary = on_policy.summary(rows, {name: counts[name] for name in CLASSES})
+    workdir.write_json(folder / "metrics.json", {**summary, "elements": elements})
+    _log(summary)
+
+
+def _log(summary: Mapping[str, Any]) -> None:
+    from dpgen import dlog
+
+    error, teacher = (summary[model]["force_median"] for model in ("ensemble", "teacher"))
+    dlog.info(
+        f"ipip: on {summary['n_frames']} explored frames with reference labels the median force RMSE is {error:.4f} "
+        f"eV/Angstrom (teacher {teacher:.4f})"
+    )
+
+
+def step(context: Context) -> None:
+    """Measure errors on explored frames, if any has got a reference label."""
+    folder = context.iteration.on_policy
+    if workdir.is_done(folder) or not explored.counts(context):
+        return
+    known = labelled_systems(context, audit(context))
+    if known:
+        shutil.rmtree(folder / "frames", ignore_errors=True)
+        for number, (_, path) in enumerate(known):
+            workdir.link(path, folder / "frames" / f"{number:04d}")
+        digests = {str(path): _digest(path) for _, path in known}
+        for labeler in LABELERS:
+            workdir.write_task(folder / labeler / "frames.json", digests, PREDICTIONS)
+            labelling.prepare(context, labeler, folder / labeler, PREDICTIONS)
+            labelling.predict(context, labeler, folder, "frames")
+        collect(context, known)
+    workdir.mark_done(folder, folder.glob("*.*"))
+    curve.write()
