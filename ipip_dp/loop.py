@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ipip_dp import workdir
 from ipip_dp.errors import IpipError
 from ipip_dp.evaluation import curve
-from ipip_dp.steps import evaluate, explore, handover, on_policy, pretrain, reference, relabel, seed_pool, stop
+from ipip_dp.steps import evaluate, explore, handover, on_policy, pretrain, reference, relabel, seed_pool, stop, trust
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -106,7 +106,7 @@ def make_fp(stage: Stage, context: Context) -> None:
 
     with explore.one_file_per_frame(context) as jdata:
         stage(
-            {**jdata, "detailed_report_make_fp": True},
+            {**jdata, **trust.levels(context), "detailed_report_make_fp": True},
             _read_model_devi_file=usable,
             make_fp_custom=reference.write_candidates,
         )

@@ -71,9 +71,39 @@ def test_the_pool_says_where_every_label_comes_from(finished):
     seeded = np.isnan(deviation)
     assert seeded.sum() == summary["kept"] == 20
     assert set(source[seeded]) == {0} and set(born) == {0}
-    assert (source[~seeded] == 1).sum() == summary["in_domain"] > 0
-    assert (source[~seeded] == 0).sum() == summary["candidate"] > 0
+    assert (source[~seeded] == 1).sum() == summary["labelled"]["students"] > 0
+    assert (source[~seeded] == 0).sum() == summary["labelled"]["teacher"] > 0
+    assert summary["added"] + summary["rejected"] == 11
     assert deviation[source == 1].max() < 0.1 <= deviation[~seeded & (source == 0)].min()
+
+
+def test_errors_where_md_went_are_those_of_the_models_that_went_there(finished):
+    """Of the two candidates that DP-GEN had labelled, and of two accurate frames of the audit."""
+    folder = finished.folder / "iter.000000/00.ipip/on_policy"
+    with (folder / "frames.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    errors = json.loads((folder / "metrics.json").read_text())
+    assert [row["trust_class"] for row in rows] == ["candidate", "candidate", "accurate", "accurate"]
+    assert all((float(row["deviation"]) < 0.1) == (row["trust_class"] == "accurate") for row in rows)
+    reference = dpdata.LabeledSystem(str(finished.folder / "iter.000000/02.fp/data.000"), fmt="deepmd/npy")
+    graphs = [str(finished.folder / f"iter.000000/00.train/graph.{member:03d}.pb") for member in (0, 1)]
+    for member, graph in enumerate(graphs):
+        predicted = reference.predict(graph, driver="dp")
+        rmse = np.sqrt(np.mean((predicted["forces"] - reference["forces"]) ** 2, axis=(1, 2)))
+        assert [float(row[f"student_{member}"]) for row in rows[:2]] == pytest.approx(rmse, rel=1e-4)
+    assert errors["n_frames"] == 4 and errors["covered"] == 1
+    with (finished.folder / "learning_curve.csv").open() as file:
+        first, second = csv.DictReader(file)
+    assert float(first["on_policy_force_median"]) == errors["ensemble"]["force_median"]
+    assert (first["md"], second["md"], second["on_policy_frames"]) == ("1", "", "")
+
+
+def test_audited_frames_are_never_trained_on(finished):
+    audited = [*(finished.folder / "iter.000000/00.ipip/on_policy/audit").glob("*/labels/*")]
+    systems = [path for path in audited if path.is_dir()]
+    assert sum(len(dpdata.LabeledSystem(str(path), fmt="deepmd/npy")) for path in systems) == 2
+    given = json.loads((finished.folder / "iter.000001/00.train/000/input.json").read_text())["training"]
+    assert "on_policy" not in json.dumps(given)
 
 
 def test_trainings_start_from_forgotten_checkpoints(finished):

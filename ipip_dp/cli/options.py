@@ -53,7 +53,8 @@ def labeler_and_elements(labeler: str, param: Path | None, type_map: str | None)
 def gate_of(param: Path | None, limits: dict[str, float | None]) -> Gate:
     """The limits given as options; for the others those of param.json, or ours."""
     from ipip_dp.config import inputs
-    from ipip_dp.config.params import Bounds, gate_argument
+    from ipip_dp.config.params import gate_argument
+    from ipip_dp.config.sections import Bounds
 
     section = inputs.load(param).get("ipip", {}).get("gate", {}) if param is not None else {}
     inputs.require_schema(gate_argument(), section, f"{param}: ipip.gate")

@@ -125,6 +125,7 @@ def grow(
     *,
     retention: float,
     seed: int,
+    without: LabelSource | None = None,
     set_size: int = SET_SIZE,
 ) -> PoolSummary:
     """Write the next pool: a random part of the previous one, and all new frames.
@@ -146,6 +147,8 @@ def grow(
         Fraction of the previous pool to keep, 0 to 1, rounded per formula.
     seed : int
         Seed of the draw; results do not depend on which other formulas there are.
+    without : LabelSource or None
+        Frames of the previous pool that they have labelled are dropped.
     set_size : int
         Frames per set.
 
@@ -171,8 +174,10 @@ def grow(
     for formula in sorted({*old_frames, *new_frames}):
         rng = np.random.default_rng([seed, *formula.encode()])
         n_old = sum(source.n_frames for source in old_frames[formula])
+        unwanted = [labelled_by(without, source) for source in old_frames[formula]]
+        eligible = np.flatnonzero(~np.concatenate([np.zeros(0, dtype=bool), *unwanted]))
         n_new = sum(source.n_frames for source in new_frames[formula])
-        retained = np.sort(rng.choice(n_old, size=round(retention * n_old), replace=False))
+        retained = np.sort(rng.choice(eligible, size=round(retention * len(eligible)), replace=False))
         chosen = np.concatenate([retained, np.arange(n_old, n_old + n_new)])
         sources = old_frames[formula] + new_frames[formula]
         for system in shuffled(sources, chosen, rng, systems.LABELLED, _PRECISION, set_size, target.parent):
@@ -241,6 +246,14 @@ def summary(pool: Path) -> PoolSummary:
     return PoolSummary(
         **history, formulas=dict(formulas), labels={source: dict(counts) for source, counts in labels.items()}
     )
+
+
+def labelled_by(who: LabelSource | None, source: Source) -> np.ndarray:
+    """Which frames somebody has labelled, if it is known; shape (n_frames,)."""
+    path = source.folder / f"{provenance.LABEL_SOURCE}.npy"
+    if who is None or not path.is_file():
+        return np.zeros(source.n_frames, dtype=bool)
+    return systems.load(path)[source.rows] == who
 
 
 def _origins(folder: Path) -> Iterable[tuple[int, int]]:

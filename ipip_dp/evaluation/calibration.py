@@ -72,14 +72,20 @@ def crossings(iterations: Sequence[Sequence[Row]]) -> dict[str | None, Crossing]
     dict
         By formula, and under None for all others; empty with fewer than :data:`MIN_FRAMES` frames.
     """
-    rows: list[Row] = []
-    for found in reversed(iterations):
-        if len(rows) < ENOUGH:
-            rows += [row for row in found if np.isfinite([row["ensemble"], row["teacher"], row["deviation"]]).all()]
+    rows = [row for row in latest(iterations) if np.isfinite([row["ensemble"], row["teacher"], row["deviation"]]).all()]
     groups: dict[str | None, list[Row]] = {None: rows}
     for row in rows:
         groups.setdefault(row["system"], []).append(row)
     return {name: crossing(group) for name, group in groups.items() if len(group) >= MIN_FRAMES}
+
+
+def latest(iterations: Sequence[Sequence[Row]]) -> list[Row]:
+    """Labelled frames of the latest iteration, and of earlier ones until there are enough."""
+    rows: list[Row] = []
+    for found in reversed(iterations):
+        if len(rows) < ENOUGH:
+            rows += found
+    return rows
 
 
 def crossing(rows: Sequence[Row]) -> Crossing:
@@ -98,3 +104,34 @@ def crossing(rows: Sequence[Row]) -> Crossing:
 def of_system(found: Mapping[str | None, Crossing], formula: str) -> Crossing | None:
     """The crossing that holds for a system; None where nothing is known."""
     return found.get(formula, found.get(None))
+
+
+def trust_levels(rows: Sequence[Row], accurate: float, worthless: float) -> tuple[float, float] | None:
+    """Trust levels for the force deviation, from the students' errors on labelled frames.
+
+    The expected error is the isotonic regression of log errors on deviations (``scipy.optimize``).
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        Labelled frames.
+    accurate, worthless : float
+        The errors to be expected at the lower and at the upper level, in eV/Angstrom.
+
+    Returns
+    -------
+    (float, float) or None
+        The largest deviation up to which, and the smallest from which on, a frame is expected to be as wrong, in
+        eV/Angstrom. An upper level beyond all frames is the largest deviation. None where no level can be told.
+    """
+    from scipy.optimize import isotonic_regression
+
+    rows = [row for row in rows if row["ensemble"] > 0 and np.isfinite([row["ensemble"], row["deviation"]]).all()]
+    if len(rows) < MIN_FRAMES:
+        return None
+    deviation, error = (np.array([row[name] for row in rows]) for name in ("deviation", "ensemble"))
+    order = np.argsort(deviation)
+    expected = np.exp(isotonic_regression(np.log(error[order])).x)
+    below, above = deviation[order][expected <= accurate], deviation[order][expected >= worthless]
+    lower, upper = below.max(initial=deviation.min()), above.min(initial=deviation.max())
+    return (float(lower), float(upper)) if lower < upper else None

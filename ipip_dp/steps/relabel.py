@@ -100,7 +100,8 @@ def prepare(context: Context) -> list[labelling.Who]:
     for task, source in SOURCES.items():
         folder = context.iteration.relabel / task
         chosen: dict[str, list[int]] = defaultdict(list)
-        for system, row in explored.draw(rows[task], limits[task], context.random_seed(task)):
+        renewed = _renewed(context) if task == "students" and context.params.pool.self_labels == "renew" else []
+        for system, row in explored.draw(rows[task], limits[task], context.random_seed(task)) + renewed:
             chosen[str(system)].append(row)
         workdir.write_task(folder / CHOICE, {"of": explored.digest(context), "rows": chosen}, "frames", "labels")
         if not chosen:
@@ -111,6 +112,18 @@ def prepare(context: Context) -> list[labelling.Who]:
         workdir.write_task(folder / "gate.json", context.gate.limits(), "labels")
         tasks.append(task)
     return tasks
+
+
+def _renewed(context: Context) -> list[tuple[Path, int]]:
+    """The frames of the pool that earlier students have labelled, but for those that ``pool.retention`` drops."""
+    found = []
+    for system in systems.below(context.iteration.pool):
+        frames = systems.read_unlabelled(system, context.type_map)
+        sources = frames.data.get(provenance.LABEL_SOURCE, np.full(len(frames), -1))  # unknown in pools of version 0.1
+        rows = np.flatnonzero(sources == LabelSource.STUDENTS).tolist()
+        number = round(context.params.pool.retention * len(rows))
+        found += [(system, row) for row in explored.draw(rows, number, context.random_seed("renew", system.name))]
+    return found
 
 
 def _write_frames(context: Context, chosen: Mapping[str, Sequence[int]], source: LabelSource, target: Path) -> None:
@@ -124,8 +137,8 @@ def _write_frames(context: Context, chosen: Mapping[str, Sequence[int]], source:
 
 def crossings(context: Context) -> dict[str | None, Crossing]:
     """What reference labels of this iteration's explored frames and of earlier ones say of who is less wrong."""
-    if context.params.relabel.rule != "expected_error":
-        return {}
+    if context.params.relabel.rule != "expected_error" or context.jdata.get("use_relative"):
+        return {}  # of relative deviations nothing has been learnt
     iterations = [workdir.Iteration(index) for index in range(context.iteration.index + 1)]
     return calibration.crossings([on_policy.read_rows(iteration) for iteration in iterations])
 
@@ -165,7 +178,12 @@ def collect(context: Context, tasks: Sequence[str]) -> None:
         require_labels(iteration.relabel / task)
     labels = [iteration.relabel / task / "labels" for task in tasks]
     grown = pool.grow(
-        iteration.pool, labels, iteration.next.pool, retention=settings.retention, seed=context.random_seed("retention")
+        iteration.pool,
+        labels,
+        iteration.next.pool,
+        retention=settings.retention,
+        seed=context.random_seed("retention"),
+        without=None if settings.self_labels == "keep" else LabelSource.STUDENTS,
     )
     rejected = sum(
         len(json.loads((folder / "failed.json").read_text())) for folder in labels if (folder / "failed.json").is_file()

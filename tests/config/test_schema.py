@@ -16,7 +16,7 @@ UNKNOWN_KEYS = {
     "ipip.retention": "unknown key; remove it",
     "ipip.pol": "unknown key; did you mean pool?",
     "ipip.pool.retension": "unknown key; did you mean retention?",
-    "ipip.pool.size": "unknown key; expected one of retention, keep_iterations",
+    "ipip.pool.size": "unknown key; expected one of retention, self_labels, keep_iterations",
     "ipip.teacher.element": "unknown key; did you mean elements?",
     "ipip.reference.pair_style": "known only with type lammps; remove it",
     "ipip.pretrain.nsteps": "unknown key; did you mean numb_steps?",

@@ -73,3 +73,13 @@ def test_the_latest_iterations_count():
     old = labelled(np.linspace(0.1, 6, 40), [9.0] * 40, [0.1] * 40)
     new = labelled(np.linspace(0.1, 6, 40), [0.1] * 40, [9.0] * 40)
     assert calibration.crossings([old, new])[None].deviation == np.inf
+
+
+def test_trust_levels_are_where_errors_are_expected():
+    lower, upper = calibration.trust_levels(measured(n_frames=200), accurate=0.55, worthless=2.0)
+    assert lower == pytest.approx(0.75, abs=0.35)  # 0.4 + 0.2 d = 0.55
+    assert upper == pytest.approx(1.5, abs=0.2)
+    assert calibration.trust_levels(measured()[:9], 0.55, 2.0) is None
+    assert calibration.trust_levels(measured(), accurate=50, worthless=60) is None, "all are accurate"
+    deviations = [row["deviation"] for row in measured()]
+    assert calibration.trust_levels(measured(), 0.01, 2.0)[0] == min(deviations), "none is accurate"

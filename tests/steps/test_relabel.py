@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import dpdata
@@ -59,6 +60,7 @@ def sort_frames(**lists: list[tuple[str, int]]) -> None:
 def test_another_gate_labels_anew(make_context):
     sort_frames(candidate=[(explore(0, [1, 2]), 20)], rest_accurate=[])
     context = make_context()
+    write_pool(context.iteration.pool)
     relabel.choose_frames(context)
     assert relabel.prepare(context) == ["teacher"]
     labels = context.iteration.relabel / "teacher/labels"
@@ -129,6 +131,8 @@ def prepared(context):
     for member in (0, 1):
         context.iteration.train.mkdir(parents=True, exist_ok=True)
         (context.iteration.train / f"graph.{member:03d}.pb").touch()
+    if not context.iteration.pool.is_dir():
+        write_pool(context.iteration.pool)
     relabel.choose_frames(context)
     return relabel.prepare(context)
 
@@ -163,6 +167,88 @@ def test_students_label_accurate_frames_and_the_teacher_candidates(context):
     assert os.path.realpath(folder / "students/graph.001.pb") == str(
         (context.iteration.train / "graph.001.pb").resolve()
     )
+
+
+def labelled_candidates(students, teacher, trust_class="candidate"):
+    """Errors of labelled frames, as an earlier step has written them."""
+    rows = [
+        {"system": "MoS2", "trust_class": trust_class, "deviation": 0.1 + 0.01 * n, "ensemble": own, "teacher": other}
+        for n, (own, other) in enumerate(zip(students, teacher, strict=True))
+    ]
+    relabel.workdir.write_csv(Iteration(0).on_policy / "frames.csv", rows)
+
+
+def frames_of(context, who):
+    folder = context.iteration.relabel / who / "frames"
+    return sorted(x for path in folder.glob("*") for x in np.load(path / "set.000/coord.npy")[:, 0])
+
+
+def test_whoever_is_less_wrong_labels_and_the_teacher_what_failed(make_context):
+    task = explore(0, [1, 2])  # deviations of 0 to 0.3
+    sort_frames(rest_accurate=[(task, 0)], candidate=[(task, 10), (task, 20)], rest_failed=[(task, 30)])
+    labelled_candidates([0.5] * 15, [1.0] * 15)
+    context = make_context()
+    assert prepared(context) == ["students", "teacher"]
+    assert frames_of(context, "students") == pytest.approx([0.0, 0.1, 0.2])
+    assert frames_of(context, "teacher") == pytest.approx([0.3])
+    labelled_candidates([1.0] * 15, [0.5] * 15)
+    assert prepared(context) == ["students", "teacher"]
+    assert frames_of(context, "students") == pytest.approx([0.0])
+    assert frames_of(context, "teacher") == pytest.approx([0.1, 0.2, 0.3])
+    by_levels = make_context(ipip={"relabel": {"rule": "trust_levels"}})
+    assert prepared(by_levels) == ["students", "teacher"]
+    assert frames_of(by_levels, "teacher") == pytest.approx([0.1, 0.2]), "what failed is nobody's"
+    for rule in ("students", "teacher"):
+        alone = make_context(ipip={"relabel": {"rule": rule}})
+        assert prepared(alone) == [rule]
+        assert frames_of(alone, rule) == pytest.approx([0.0, 0.1, 0.2])
+
+
+def test_relative_deviations_leave_it_to_the_trust_levels(make_context):
+    task = explore(0, [1, 2])
+    sort_frames(rest_accurate=[(task, 0)], candidate=[(task, 10)])
+    labelled_candidates([0.5] * 15, [1.0] * 15)
+    context = make_context(use_relative=True)
+    assert prepared(context) == ["students", "teacher"]
+    assert frames_of(context, "teacher") == pytest.approx([0.1])
+
+
+def test_a_failed_frame_that_has_lost_atoms_or_its_deviation_is_nobodys(make_context):
+    task = Path(explore(0, [1, 2]))
+    (task / "model_devi.log").write_text(f"{explored.explore.NOTE}: ERROR: Lost atoms: original 2 current 1\n")
+    (task / "traj/20.lammpstrj").write_text(dump(20, [1]))
+    table = (task / "model_devi.out").read_text()
+    (task / "model_devi.out").write_text(re.sub(r"(?m)^(3\.0+e\+01( \S+){3}) \S+", r"\1 nan", table))
+    assert explored.explore.usable(task) == {0, 10}
+    sort_frames(rest_failed=[(str(task), step) for step in STEPS])
+    labelled_candidates([1.0] * 15, [0.5] * 15)
+    context = make_context()
+    assert prepared(context) == ["teacher"]
+    assert frames_of(context, "teacher") == pytest.approx([0.0, 0.1])
+
+
+@pytest.mark.parametrize(("self_labels", "kept", "renewed"), [("renew", 2, 2), ("keep", 4, 0), ("drop", 2, 0)])
+def test_what_becomes_of_self_labels(make_context, self_labels, kept, renewed):
+    from ipip_dp.data import provenance
+
+    context = make_context(ipip={"pool": {"self_labels": self_labels}})
+    sort_frames(candidate=[])
+    write_pool(context.iteration.pool)
+    system = dpdata.LabeledSystem("data/train/Mo9S18", fmt="deepmd/npy")[2:4]
+    provenance.mark(system, LabelSource.STUDENTS, 0, np.array([0.1, 0.2]))
+    pool.append(context.iteration.pool, system)
+    tasks = prepared(context)
+    assert tasks == (["students"] if renewed else [])
+    if renewed:
+        found = [
+            read_unlabelled(path, context.type_map) for path in systems.below(context.iteration.relabel / "students")
+        ]
+        assert [len(frames) for frames in found] == [2]
+        assert found[0]["coords"] == pytest.approx(system["coords"], abs=1e-5)
+        assert found[0].data["ipip_model_deviation"] == pytest.approx([0.1, 0.2])
+    without = None if self_labels == "keep" else LabelSource.STUDENTS
+    grown = pool.grow(context.iteration.pool, [], context.iteration.next.pool, retention=1, seed=0, without=without)
+    assert (grown.kept, grown.dropped) == (kept, 4 - kept)
 
 
 def test_limits_are_kept(make_context):
