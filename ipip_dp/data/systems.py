@@ -186,13 +186,15 @@ def _arrays(
     return data
 
 
-def read_unlabelled(system: Path, type_map: Sequence[str]) -> dpdata.System:
+def read_unlabelled(system: Path, type_map: Sequence[str], only: Sequence[Path] | None = None) -> dpdata.System:
     """Read the frames of a system, whether or not they have labels, without these.
 
     Parameters
     ----------
     type_map : sequence of str
         Elements in the order the result shall have; the system's own order may differ.
+    only : sequence of Path, optional
+        Some of its sets; all when not given.
 
     Raises
     ------
@@ -206,7 +208,7 @@ def read_unlabelled(system: Path, type_map: Sequence[str]) -> dpdata.System:
         raise IpipError(f"{system / 'type_map.raw'}: {', '.join(unknown)} not in type_map {list(type_map)}")
     types = renamed(types, type_map)
     parts = []
-    for folder in sets(system):
+    for folder in sets(system) if only is None else only:
         require_one_composition(folder)
         data = _arrays(folder, slice(None), types, ("cells", "coords"), provenance.NAMES)
         parts.append(dpdata.System(data=data))

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ipip_dp.evaluation.calibration import Crossing
     from ipip_dp.steps.context import Context
 
-CHOICE = "choice.json"  # the frames of a labelling task: system below explored -> rows
+CHOICE = "choice.json"  # the frames of a labelling task: set -> rows
 SOURCES: Mapping[labelling.Who, LabelSource] = {"students": LabelSource.STUDENTS, "teacher": LabelSource.TEACHER}
 
 
@@ -91,18 +91,18 @@ def prepare(context: Context) -> list[labelling.Who]:
     for trust_class in CLASSES:
         if trust_class == "failed" and not found:
             continue
-        for system in explored.written(context, trust_class):
-            frames = systems.read_unlabelled(system, context.type_map)
+        for part in (part for system in explored.written(context, trust_class) for part in systems.sets(system)):
+            frames = systems.read_unlabelled(part.parent, context.type_map, [part])
             for row, by_students in enumerate(labelled_by_students(settings.rule, found, frames, trust_class)):
-                rows["students" if by_students else "teacher"].append((system, row))
+                rows["students" if by_students else "teacher"].append((part, row))
     limits = {"students": settings.max_in_domain, "teacher": settings.max_candidates}
     tasks: list[labelling.Who] = []
     for task, source in SOURCES.items():
         folder = context.iteration.relabel / task
         chosen: dict[str, list[int]] = defaultdict(list)
         renewed = _renewed(context) if task == "students" and context.params.pool.self_labels == "renew" else []
-        for system, row in explored.draw(rows[task], limits[task], context.random_seed(task)) + renewed:
-            chosen[str(system)].append(row)
+        for part, row in explored.draw(rows[task], limits[task], context.random_seed(task)) + renewed:
+            chosen[str(part)].append(row)
         workdir.write_task(folder / CHOICE, {"of": explored.digest(context), "rows": chosen}, "frames", "labels")
         if not chosen:
             continue
@@ -116,20 +116,24 @@ def prepare(context: Context) -> list[labelling.Who]:
 
 def _renewed(context: Context) -> list[tuple[Path, int]]:
     """The frames of the pool that earlier students have labelled, but for those that ``pool.retention`` drops."""
-    found = []
+    found: list[tuple[Path, int]] = []
     for system in systems.below(context.iteration.pool):
-        frames = systems.read_unlabelled(system, context.type_map)
-        sources = frames.data.get(provenance.LABEL_SOURCE, np.full(len(frames), -1))  # unknown in pools of version 0.1
-        rows = np.flatnonzero(sources == LabelSource.STUDENTS).tolist()
+        rows = [
+            (part, int(row))
+            for part in systems.sets(system)
+            if (part / f"{provenance.LABEL_SOURCE}.npy").is_file()  # not in pools of version 0.1
+            for row in np.flatnonzero(systems.load(part / f"{provenance.LABEL_SOURCE}.npy") == LabelSource.STUDENTS)
+        ]
         number = round(context.params.pool.retention * len(rows))
-        found += [(system, row) for row in explored.draw(rows, number, context.random_seed("renew", system.name))]
+        found += explored.draw(rows, number, context.random_seed("renew", system.name))
     return found
 
 
 def _write_frames(context: Context, chosen: Mapping[str, Sequence[int]], source: LabelSource, target: Path) -> None:
     temporary = workdir.fresh(target.with_name(f".{target.name}.tmp"))
-    for number, (name, rows) in enumerate(chosen.items()):
-        system = take(systems.read_unlabelled(Path(name), context.type_map), np.array(rows))
+    for number, (part, rows) in enumerate(chosen.items()):
+        frames = systems.read_unlabelled(Path(part).parent, context.type_map, [Path(part)])
+        system = take(frames, np.array(rows))
         provenance.mark(system, source, context.iteration.index, system[provenance.MODEL_DEVIATION])
         systems.write(system, temporary / f"{number:04d}")
     temporary.rename(target)

@@ -19,13 +19,19 @@ if TYPE_CHECKING:
 PYTHONPATH = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])  # for tests.faults.failing
 
 # The folders that stages of iteration 0 and all later ones write, by the last stage that is recorded.
+RELABELLED = "iter.000000/00.ipip/relabel/done"
 LATER = {
     "": ("0/00.ipip/pretrain", "0/00.ipip/forgotten", "0/00.train"),
     "0 0": (),
     "0 1": ("0/00.ipip/evaluate",),
     "0 2": ("0/01.model_devi",),
-    "0 5": ("0/02.fp", "0/00.ipip/relabel", "1/00.ipip/pool"),
+    "0 5": ("0/02.fp", "0/00.ipip/relabel"),
     "0 6": ("0/02.fp/*/labels", "0/02.fp/*_job_*", "0/02.fp/*.json", "0/02.fp/*/*_task_tag_finished", "0/02.fp/data.*"),
+    "0 7": (
+        "0/00.ipip/on_policy",
+        *(f"0/00.ipip/relabel/{name}" for name in ("done", "summary.json", "students", "teacher", "*_job_*")),
+        "1/00.ipip/pool",
+    ),
     "0 8": ("1/00.train", "1/00.ipip/[!p]*", "1/00.ipip/pretrain"),
 }
 

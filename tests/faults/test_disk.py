@@ -42,9 +42,9 @@ def same_pool(run, finished):
 
 @pytest.mark.fault("the disk is full when the pool is written", "one line; after making room the same pool")
 def test_a_full_disk_while_the_pool_is_written(finished, small_disk, tmp_path):
-    run = stages.rewind(finished, tmp_path / "run", "0 5")
-    shutil.copytree(finished.folder / "iter.000000/00.ipip/relabel", run.folder / "iter.000000/00.ipip/relabel")
-    (run.folder / "iter.000000/00.ipip/relabel/done").unlink()
+    run = stages.rewind(finished, tmp_path / "run", "0 8")
+    (run.folder / stages.RELABELLED).unlink()
+    shutil.rmtree(run.folder / POOL)
     folders = [run.folder / "iter.000000/00.ipip" / name for name in ("pool", "relabel/teacher", "relabel/students")]
     before = [stages.content(folder) for folder in folders]
     small_disk((run.folder / POOL).parent, "40k")
@@ -53,7 +53,7 @@ def test_a_full_disk_while_the_pool_is_written(finished, small_disk, tmp_path):
     assert not (run.folder / POOL).exists()
     assert [stages.content(folder) for folder in folders] == before
     small_disk((run.folder / POOL).parent, "50m")
-    stages.start_until(run, "0 6")
+    stages.start_until_exists(run, stages.RELABELLED)
     assert same_pool(run, finished)
 
 

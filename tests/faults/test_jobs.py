@@ -32,6 +32,9 @@ def change(run, **ipip):
     run.param = param
 
 
+N_EXPLORED = 11
+
+
 def n_frames(folder):
     """Frames of the deepmd/npy systems below a folder."""
     return sum(len(np.load(path)) for path in folder.rglob("coord.npy"))
@@ -60,14 +63,14 @@ def test_frames_that_fail_are_listed(finished, tmp_path, how):
 
 
 def relabelling(finished, folder, share, how):
-    """A run before make_fp whose teacher fails; what the students labelled is there."""
-    run = stages.rewind(finished, folder, "0 5")
+    """A run before relabelling whose teacher fails; what the students labelled, and errors, are there."""
+    run = stages.rewind(finished, folder, "0 8")
     relabel = "iter.000000/00.ipip/relabel"
-    shutil.copytree(finished.folder / relabel, run.folder / relabel, symlinks=True)
     for path in run.folder.glob(f"{relabel}/teacher/*_task_tag_finished"):
         path.unlink()
     shutil.rmtree(run.folder / relabel / "teacher/labels")
-    (run.folder / relabel / "done").unlink()
+    shutil.rmtree(run.folder / "iter.000001/00.ipip/pool")
+    (run.folder / stages.RELABELLED).unlink()
     change(run, teacher=failing(share, how))
     return run
 
@@ -75,12 +78,12 @@ def relabelling(finished, folder, share, how):
 @pytest.mark.fault("the teacher fails on 30% of the candidates", "the run goes on without them; they are counted")
 def test_a_teacher_that_fails_on_some_candidates(finished, tmp_path):
     run = relabelling(finished, tmp_path / "run", 0.5, "huge")
-    stages.start_until(run, "0 6")
+    stages.start_until_exists(run, stages.RELABELLED)
     summary = json.loads((run.folder / "iter.000000/00.ipip/relabel/summary.json").read_text())
     failures = json.loads((run.folder / "iter.000000/00.ipip/relabel/teacher/labels/failed.json").read_text())
-    assert 0 < len(failures) < summary["candidate"]
+    assert 0 < len(failures) < N_EXPLORED - summary["labelled"]["students"]
     assert summary["rejected"] == len(failures)
-    assert summary["added"] == summary["in_domain"] + summary["candidate"] - len(failures)
+    assert summary["added"] == sum(summary["labelled"].values()) == N_EXPLORED - len(failures)
     forces = [np.load(path) for path in run.folder.glob("iter.000001/00.ipip/pool/*/set.*/force.npy")]
     assert max(np.abs(array).max() for array in forces) < 100
 
@@ -93,10 +96,10 @@ def test_a_teacher_that_fails_on_every_candidate(finished, tmp_path, how):
     message = stages.one_line(stages.start(run))
     assert "relabel/teacher: 0 of " in message and "ipip.relabel.max_candidates: 0" in message
     assert not (run.folder / "iter.000001/00.ipip/pool").exists()
-    stages.start_until(run, "0 6", MENDED="yes")
+    stages.start_until_exists(run, stages.RELABELLED, MENDED="yes")
     summary = json.loads((run.folder / "iter.000000/00.ipip/relabel/summary.json").read_text())
     assert summary["rejected"] == 0
-    assert summary["added"] == summary["in_domain"] + summary["candidate"]
+    assert summary["added"] == N_EXPLORED
 
 
 @pytest.mark.fault("the reference fails on some frames", "up to ratio_failed the run goes on; they are listed")
@@ -149,10 +152,10 @@ def test_an_exploration_that_blows_up(finished, tmp_path):
     assert log.count("ipip: the MD blew up: ERROR: Lost atoms") == 1
     explored = len((task / "model_devi.out").read_text().splitlines()) - 1
     assert 0 < explored < 401
-    summary = json.loads((run.folder / "iter.000000/00.ipip/relabel/summary.json").read_text())
-    assert summary["blown_up"] == 1
-    assert summary["in_domain"] + summary["candidate"] + summary["failed"] == explored
-    assert summary["failed"] > 0 and summary["added"] > 0
+    counts = json.loads((run.folder / "iter.000000/00.ipip/relabel/explored.json").read_text())
+    assert (counts["md"], counts["blown_up"], counts["held"]) == (1, 1, 0)
+    assert counts["accurate"] + counts["candidate"] + counts["failed"] == explored
+    assert counts["failed"] > 0
     lists = (run.folder / "iter.000000/02.fp").glob("*.shuffled.000.out")
     last = f"{task.relative_to(run.folder)} {explored - 1}"  # LAMMPS gave a deviation, but no frame
     assert [path.name for path in lists if last in path.read_text().splitlines()] == ["rest_failed.shuffled.000.out"]

@@ -14,7 +14,7 @@ import pytest
 
 from ipip_dp.data import pool, provenance, shuffle, systems
 from ipip_dp.data.frames import take
-from ipip_dp.steps import relabel
+from ipip_dp.steps import explored
 from tests.benchmarks import scale
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def growth(monkeypatch, tmp_path):
     # blocks of few frames, so that few frames make many blocks
     monkeypatch.setattr(systems, "BLOCK_NUMBERS", 2**14)
     monkeypatch.setattr(shuffle, "BLOCK_BYTES", 2**18)
-    monkeypatch.setattr(relabel, "FRAMES_PER_SYSTEM", 40)
+    monkeypatch.setattr(explored, "FRAMES_PER_SYSTEM", 40)
     monkeypatch.setattr(scale, "FRAMES_PER_TASK", 20)
     scale.context()  # imports
 
