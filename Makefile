@@ -6,7 +6,7 @@ export DP_INTRA_OP_PARALLELISM_THREADS := 1
 export DP_INTER_OP_PARALLELISM_THREADS := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: install demo clean-demo test test-versions faults bench bench-mo-s-o
+.PHONY: install demo clean-demo test test-long test-versions faults bench bench-mo-s-o
 
 install: .venv/installed
 
@@ -28,6 +28,10 @@ test: install
 	ruff format --check ipip_dp tests
 	mypy
 	pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# What make test leaves out: whole runs with every backend, every descriptor, the demonstration, a real Slurm.
+test-long: install
+	pytest -n 2 --dist loadfile --no-loadscope-reorder -m long
 
 # Fast tests on the oldest Python with the lowest versions we allow, and on the newest Python with the newest.
 test-versions: install

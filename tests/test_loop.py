@@ -150,6 +150,7 @@ run 60
 """
 
 
+@pytest.mark.long
 def test_exportable_students_start_from_a_pretrained_model_and_learn_virials(tmp_path):
     """The model is that of a training on the reference data."""
     run = short(tmp_path / "run")
@@ -177,6 +178,7 @@ def test_exportable_students_start_from_a_pretrained_model_and_learn_virials(tmp
     assert all(error["virial_rmse_per_atom"] > 0 for error in errors)
 
 
+@pytest.mark.long
 def test_pytorch_students_without_reference_calculations_on_a_machine_that_copies(tmp_path):
     """Their MD minimises first and swaps elements; frames are merged into one file."""
     run = short(tmp_path / "run")

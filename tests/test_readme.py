@@ -42,6 +42,7 @@ def test_json_of_the_readme_is_valid(quick):
         argument.check_value(argument.normalize_value(json.loads(line)), strict=True)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_demonstration_in_small(tmp_path):
     """`ipip init`, `dpgen run`, baseline, MD, table and picture: all of `make demo` on one structure."""

@@ -54,6 +54,7 @@ DESCRIPTORS = {
 }
 VARIANTS = {f"{backend}-{name}": models for backend, found in DESCRIPTORS.items() for name, models in found.items()}
 FAST = ("tf-se_e2_a", "pt-se_e2_a")
+IN_TEST = (*FAST, "pt-expt-se_e2_a")  # the others are in make test-long
 # `dp train` in several folders: imports take longer than such trainings.
 TRAIN = """
 import os, sys
@@ -74,11 +75,11 @@ def backend_of(variant):
 
 
 def some_variants(*backends):
-    """Parametrise a test by the variants of some backends, or of all; the test is slow but for the fast ones."""
+    """Parametrise a test by the variants of some backends, or of all; most of them are long."""
+    marks = {"pt-expt-se_e2_a": pytest.mark.slow, **dict.fromkeys(FAST, ())}
     names = [name for name in VARIANTS if not backends or backend_of(name) in backends]
-    return pytest.mark.parametrize(
-        "variant", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in names]
-    )
+    variants = [pytest.param(name, marks=marks.get(name, pytest.mark.long)) for name in names]
+    return pytest.mark.parametrize("variant", variants)
 
 
 every_variant = some_variants()
@@ -175,8 +176,8 @@ def train(tmp_path_factory, data):
         if variant.startswith("pt"):
             pytest.importorskip("torch")
             pytest.importorskip("e3nn")  # deepmd.pt imports it
-        alike = [name for name in VARIANTS if backend_of(name) == backend_of(variant) and name not in FAST]
-        batch = [variant] if variant in FAST else alike
+        alike = [name for name in VARIANTS if backend_of(name) == backend_of(variant) and name not in IN_TEST]
+        batch = [variant] if variant in IN_TEST else alike
         folders = {name: shared / "students" / name for name in batch}
         shared.joinpath("students").mkdir(exist_ok=True)
         with (shared / "students" / f"{batch[0]}.lock").open("w") as lock:

@@ -51,7 +51,7 @@ def test_the_new_bias_leaves_no_composition_error(variant, method, train, data, 
     assert report.offsets["O"] == 0.0, "an element without data keeps its bias"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("backend", DESCRIPTORS)
 def test_the_next_training_starts_from_the_refitted_bias_and_goes_on(backend, train, data, tmp_path):
     variants = [f"{backend}-{name}" for name in DESCRIPTORS[backend]]

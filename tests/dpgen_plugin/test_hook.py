@@ -74,6 +74,7 @@ print("CALLS", *calls)
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_plain_run_is_the_same_with_and_without_the_plugin(quick, tmp_path):
     """Same stage calls, same files, same inputs; one real DeePMD training each."""

@@ -182,6 +182,7 @@ def require_same(struck: Struck, finished: Run, record_property: Callable) -> No
 WANTED = "the same pool, reference data, metrics and chosen frames bit for bit; no finished job runs again"
 
 
+@pytest.mark.long
 @pytest.mark.fault("five strikes in one run: killed with and without its jobs, SIGTERM, Ctrl-C", WANTED)
 def test_a_run_struck_in_five_ways_ends_the_same(finished, wrappers, tmp_path, record_property):
     struck = Struck(short(tmp_path / "run"), wrappers)

@@ -153,6 +153,7 @@ def require_whole_run_same(run: Run, reference: Run, record_property: Callable) 
     require_same(run, reference, record_property)
 
 
+@pytest.mark.long
 @pytest.mark.fault("Slurm jobs, one of each partition, are cancelled", "both run again; the result is the same")
 def test_a_run_with_cancelled_jobs_ends_like_one_without_slurm(finished, cluster, tmp_path, record_property):
     run = on_slurm(tmp_path)

@@ -99,6 +99,7 @@ def test_it_labels_and_drives_md(quick, springs):
     assert done.stdout.count("4 of 4 frames labelled") == 2
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_it_teaches_a_run(tmp_path, springs):
     from tests.conftest import DPGEN, short

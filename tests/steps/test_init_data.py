@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ipip_dp.steps.context import Context
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_init_whose_reference_labels_all_fail_makes_no_data(quick):
     param = quick.param
@@ -33,6 +34,7 @@ def test_init_whose_reference_labels_all_fail_makes_no_data(quick):
     assert not (quick.folder / "new").exists()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_init_follows_edited_settings(quick):
     param = quick.param
