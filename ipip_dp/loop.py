@@ -5,7 +5,8 @@
 DP-GEN's stage  in an IPIP run
 ==============  =========================================================================
 make_train      seed the pool (iteration 0), or measure errors on explored frames with reference
-                labels and relabel; forget, pretrain, hand over; then DP-GEN's, started from
+                labels and relabel; fine-tune the teacher, if it
+                learns; forget, pretrain, hand over; then DP-GEN's, started from
                 our checkpoints
 run_train       DP-GEN's, with --init-model
 post_train      DP-GEN's; then evaluate
@@ -28,7 +29,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ipip_dp import workdir
 from ipip_dp.errors import IpipError
 from ipip_dp.evaluation import curve
-from ipip_dp.steps import evaluate, explore, handover, on_policy, pretrain, reference, relabel, seed_pool, stop, trust
+from ipip_dp.steps import (
+    evaluate,
+    explore,
+    handover,
+    on_policy,
+    pretrain,
+    reference,
+    relabel,
+    seed_pool,
+    stop,
+    teacher,
+    trust,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,6 +71,7 @@ def make_train(stage: Stage, context: Context) -> None:
         on_policy.step(explored)
         relabel.step(explored)
         handover.step(context, "pretrain")
+    teacher.step(context)
     pretrain.step(context)
     handover.step(context, "finetune")
     # The pool has changed even if 02.fp added nothing, so DP-GEN must not copy the old models.

@@ -84,6 +84,16 @@ class Iteration:
         return self.ipip / "pool"
 
     @property
+    def teacher(self) -> Path:
+        """Fine-tuning of the teacher, and the pool relabelled by it."""
+        return self.ipip / "teacher"
+
+    @property
+    def taught_pool(self) -> Path:
+        """The pool, with the labels of the teacher that was fine-tuned in this iteration."""
+        return self.teacher / "pool"
+
+    @property
     def pretrain(self) -> Path:
         """Pretraining, one folder per pretrained student."""
         return self.ipip / "pretrain"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -11,10 +12,14 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -154,11 +159,25 @@ def calls(run: Run) -> list[str]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, wrappers: Path) -> Run:
-    """A run from start to end without interruption. Not to be changed: copy it."""
-    run = short(tmp_path_factory.mktemp("finished") / "run")
-    done = run(*DPGEN, timeout=3600, **counted(run, wrappers))
-    assert done.returncode == 0, done.stdout[-3000:]
-    return run
+    """A run from start to end without interruption, one for all test processes. Not to be changed: copy it."""
+    with made_once(tmp_path_factory, "finished") as (folder, is_there):
+        if not is_there:
+            run = short(folder / "run")
+            done = run(*DPGEN, timeout=3600, **counted(run, wrappers))
+            assert done.returncode == 0, done.stdout[-3000:]
+    return Run(folder / "run")
+
+
+@contextmanager
+def made_once(tmp_path_factory: pytest.TempPathFactory, name: str) -> Iterator[tuple[Path, bool]]:
+    """A folder that all test processes share, and whether one of them has filled it; the others wait meanwhile."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    with (shared / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield shared / name, (shared / name / "made").is_file()
+        (shared / name / "made").touch()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -34,6 +34,7 @@ FIXED: dict[KeyPath, Path] = {
     ("ipip", "seed"): SEEDED,
     ("ipip", "teacher"): SEEDED,
     ("ipip", "teacher_md"): SEEDED,
+    ("ipip", "teacher_fine_tune"): START.teacher / "task",
     ("train_backend",): PRETRAINED,
     ("numb_models",): PRETRAINED,
     ("default_training_param",): PRETRAINED,

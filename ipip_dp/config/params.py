@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """The ``ipip`` section of param.json.
 
-:class:`Params` and :mod:`ipip_dp.config.sections` say what its keys are, what they mean and what they may be; the schema
-that DP-GEN, ``ipip check`` and the documentation share is made of it (:mod:`ipip_dp.config.keys`). Checks that need more than one key are in
-:mod:`ipip_dp.checks`.
+:class:`Params` and :mod:`ipip_dp.config.sections` say what its keys are, what they mean and what they may be; the
+schema that DP-GEN, ``ipip check`` and the documentation share is made of it (:mod:`ipip_dp.config.keys`). Checks that
+need more than one key are in :mod:`ipip_dp.checks`.
 """
 
 from __future__ import annotations
@@ -37,6 +37,32 @@ def _teacher() -> Argument:
     )
 
 
+def _teacher_fine_tune() -> Argument:
+    return Argument(
+        "teacher_fine_tune",
+        [dict, None],
+        [
+            Argument(
+                "command",
+                str,
+                doc="What fine-tunes the teacher on the reference data, ../data (deepmd/npy, one folder per system) or "
+                "../data.extxyz (the same frames), in a folder of its own and in machine section ipip_pretrain. Typed "
+                "again in the same folder it must begin anew or go on.",
+            ),
+            Argument(
+                "files", list[str], optional=True, default=[], doc="Files of the run folder that the command needs."
+            ),
+            Argument("results", list[str], doc="Files that the command leaves in its folder."),
+            labelers.labeler_arguments("teacher", "The fine-tuned teacher, which names files of results."),
+        ],
+        optional=True,
+        default=None,
+        doc="The teacher learns: in every iteration with new reference data it is fine-tuned on them before the "
+        "students pretrain, labels its part of the pool again, and all later frames. Its MD in iteration 0 is that of "
+        "ipip.teacher. null: it stays as it is.",
+    )
+
+
 def _reference() -> Argument:
     return labelers.labeler_arguments(
         "reference",
@@ -66,6 +92,7 @@ class Params:
     )
     held_out: tuple[Path, ...] = key(argument=_held_out)
     teacher: dict[str, Any] = key(argument=_teacher)
+    teacher_fine_tune: dict[str, Any] | None = key(None, argument=_teacher_fine_tune)
     reference: dict[str, Any] | None = key(argument=_reference)
     gate: Bounds
     teacher_md: TeacherMD

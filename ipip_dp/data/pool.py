@@ -256,6 +256,16 @@ def labelled_by(who: LabelSource | None, source: Source) -> np.ndarray:
     return systems.load(path)[source.rows] == who
 
 
+def rows_labelled_by(who: LabelSource, system: Path) -> list[tuple[Path, int]]:
+    """Set and row of every frame of a system of a pool that somebody has labelled, as far as it is known."""
+    return [
+        (part, int(row))
+        for part in systems.sets(system)
+        if (part / f"{provenance.LABEL_SOURCE}.npy").is_file()
+        for row in np.flatnonzero(systems.load(part / f"{provenance.LABEL_SOURCE}.npy") == who)
+    ]
+
+
 def _origins(folder: Path) -> Iterable[tuple[int, int]]:
     """Label source and iteration of every frame of a set; nothing where they are unknown."""
     paths = [folder / f"{name}.npy" for name in (provenance.LABEL_SOURCE, provenance.LABEL_ITERATION)]

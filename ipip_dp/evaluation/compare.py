@@ -23,7 +23,7 @@ Predictions = tuple[str, Iterator[dict[str, np.ndarray]]]
 
 
 def compare(
-    reference: Iterable[tuple[str, LabeledData]], students: Predictions, teacher: Predictions | None = None
+    reference: Iterable[tuple[str, LabeledData]], students: Predictions, **teachers: Predictions
 ) -> dict[str, Any]:
     """Errors of predictions against reference labels.
 
@@ -31,13 +31,13 @@ def compare(
     ----------
     reference : iterable of (str, dict)
         Name of its system, and labels, of every block of frames.
-    students, teacher : (str, iterator of dict)
+    students, **teachers : (str, iterator of dict)
         Predictions on the same blocks, in the same order.
 
     Returns
     -------
     dict
-        ``students`` (one for each), ``ensemble`` (their mean), ``teacher`` and, by name, ``systems``:
+        ``students`` (one for each), ``ensemble`` (their mean), the teachers and, by name, ``systems``:
         see :class:`ipip_dp.evaluation.metrics.Errors`.
 
     Raises
@@ -53,10 +53,10 @@ def compare(
             found[member][name].append(_difference(labels, {key: a[member] for key, a in predicted.items()}))
         mean = {key: array.mean(axis=0) for key, array in predicted.items()}
         found["ensemble"][name].append(_difference(labels, mean))
-        if teacher is not None:
-            own = {key: array[0] for key, array in next_block(teacher, labels).items()}
-            found["teacher"][name].append(_difference(*_labelled(labels, own)))
-    require_end(*filter(None, (students, teacher)))
+        for teacher, predictions in teachers.items():
+            own = {key: array[0] for key, array in next_block(predictions, labels).items()}
+            found[teacher][name].append(_difference(*_labelled(labels, own)))
+    require_end(students, *teachers.values())
     errors = {model: metrics.errors(list(systems.values())) for model, systems in found.items()}
     result: dict[str, Any] = {model: errors[model][0].to_dict() for model in errors if isinstance(model, str)}
     result["students"] = [errors[model][0].to_dict() for model in errors if isinstance(model, int)]

@@ -60,15 +60,23 @@ class Context:
     @property
     def teacher(self) -> dict[str, Any]:
         """The labeler section of this iteration's teacher."""
-        return self.params.teacher
+        fine_tune = self.params.teacher_fine_tune
+        return fine_tune["teacher"] if fine_tune else self.params.teacher
+
+    @property
+    def pool(self) -> Path:
+        """The pool that students pretrain on."""
+        return self.iteration.taught_pool if self.iteration.taught_pool.is_dir() else self.iteration.pool
 
     @property
     def taught_since(self) -> workdir.Iteration:
         """The first iteration with the teacher of this one, where its errors are evaluated."""
+        if self.params.teacher_fine_tune is None:
+            return workdir.Iteration(0)
         first = self
         while first.iteration.index > 0:
             earlier = replace(first, iteration=first.iteration.previous)
-            if earlier.teacher != self.teacher:
+            if earlier.reference_data() != self.reference_data():
                 break
             first = earlier
         return first.iteration

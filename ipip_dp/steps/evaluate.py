@@ -42,25 +42,33 @@ def system_names(folders: Sequence[Path]) -> list[str]:
 
 
 def work_path(context: Context, task: str) -> Path:
-    """Where a task runs: the teacher's in the iteration it is new in, the students' in theirs."""
-    return (context.taught_since if task == "teacher" else context.iteration).evaluate
+    """Where a task runs: a teacher's in the iteration it is new in, the students' in theirs."""
+    since = {"students": context.iteration, "teacher": context.taught_since, "raw_teacher": workdir.Iteration(0)}
+    return since[task].evaluate
+
+
+def teachers(context: Context) -> list[labelling.Who]:
+    """The teacher, and what it was before any fine-tuning."""
+    return ["teacher"] if context.params.teacher_fine_tune is None else ["teacher", "raw_teacher"]
 
 
 def prepare(context: Context) -> list[labelling.Who]:
     """Link the held-out systems and the models; returns the tasks still to run."""
-    students, teacher = (work_path(context, task) / task for task in ("students", "teacher"))
+    students = work_path(context, "students") / "students"
     models = context.iteration.models()
     digests = {model.name: hashlib.sha256(model.read_bytes()).hexdigest() for model in models}
     workdir.write_task(students / "models.json", digests, PREDICTIONS)
     labelling.prepare(context, "students", students)
     tasks: list[labelling.Who] = ["students"]
-    first = context.iteration == context.taught_since
-    damaged = not first and not predict.is_whole(teacher / PREDICTIONS)
-    if damaged:
-        workdir.redo(teacher, PREDICTIONS)
-    if first or damaged:
-        labelling.prepare(context, "teacher", teacher)
-        tasks.append("teacher")
+    for task in teachers(context):
+        folder = work_path(context, task) / task
+        first = work_path(context, task) == context.iteration.evaluate
+        damaged = not first and not predict.is_whole(folder / PREDICTIONS)
+        if damaged:
+            workdir.redo(folder, PREDICTIONS)
+        if first or damaged:
+            labelling.prepare(context, task, folder)
+            tasks.append(task)
     for task in tasks:
         for number, system in enumerate(systems.find(context.params.held_out)):
             workdir.link(system, work_path(context, task) / "held_out" / f"{number:04d}")
@@ -73,9 +81,7 @@ def run(context: Context, tasks: Sequence[labelling.Who]) -> None:
         labelling.predict(context, task, work_path(context, task), "held_out")
 
 
-def errors(
-    folders: Sequence[Path], type_map: Sequence[str], students: Path, teacher: Path | None = None
-) -> dict[str, Any]:
+def errors(folders: Sequence[Path], type_map: Sequence[str], students: Path, **teachers: Path) -> dict[str, Any]:
     """Errors of predictions against the labels of data folders.
 
     Parameters
@@ -84,7 +90,7 @@ def errors(
         Data folders with the reference labels.
     type_map : sequence of str
         The elements, in the order of param.json.
-    students, teacher : Path
+    students, **teachers : Path
         Predictions written by :func:`ipip_dp.labelers.predict.predict` on the same folders.
 
     Returns
@@ -99,7 +105,8 @@ def errors(
     """
     found = zip(system_names(folders), systems.find(folders), strict=True)
     reference = ((name, block.data) for name, system in found for block in labelled.read(system, type_map))
-    return compare(reference, _predictions(students), None if teacher is None else _predictions(teacher))
+    named = {name: _predictions(path) for name, path in teachers.items()}
+    return compare(reference, _predictions(students), **named)
 
 
 def _predictions(path: Path) -> Predictions:
@@ -109,13 +116,14 @@ def _predictions(path: Path) -> Predictions:
 def collect(context: Context) -> None:
     """Write ``metrics.json`` and rebuild the learning curve."""
     iteration = context.iteration
-    students, teacher = (work_path(context, task) / task / PREDICTIONS for task in ("students", "teacher"))
-    result = errors(context.params.held_out, context.type_map, students, teacher)
+    tasks: list[labelling.Who] = ["students", *teachers(context)]
+    files = {str(task): work_path(context, task) / task / PREDICTIONS for task in tasks}
+    result = errors(context.params.held_out, context.type_map, **files)
     if not np.isfinite(result["ensemble"]["force_rmse"]):
         raise IpipError(
             f"{iteration.train}: a student predicts NaN on the held-out frames; see lcurve.out of each student"
         )
-    contents = pool.summary(iteration.pool)
+    contents = pool.summary(context.pool)
     result["pool_frames"] = contents.n_frames
     result["pool_labels"] = contents.labels
     result["reference_frames"] = sum(labelled.check_frames(path) for path in systems.find(context.reference_data()))

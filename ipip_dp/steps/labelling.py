@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LABELER = "labeler.json"
 PREDICTIONS = "predictions.npz"
-Who = Literal["students", "teacher", "reference"]
+Who = Literal["students", "teacher", "raw_teacher", "reference"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Source:
 
 
 def source(context: Context, who: Who) -> Source:
-    """The labeler that stands for a word: this iteration's students or teacher, or the reference.
+    """The labeler that stands for a word: this iteration's students or teacher, the teacher of the seed, the reference.
 
     Raises
     ------
@@ -54,10 +54,19 @@ def source(context: Context, who: Who) -> Source:
         models = {model.name: model for model in context.iteration.models()}
         section = "model_devi" if context.model_format == "pt2" else "ipip_pretrain"
         return Source({"type": "dp", "models": list(models)}, models, section)
-    config = context.teacher if who == "teacher" else context.params.reference
+    labelers = {
+        "teacher": context.teacher,
+        "raw_teacher": context.params.teacher,
+        "reference": context.params.reference,
+    }
+    config = labelers[who]
     if config is None:
         raise IpipError("ipip.reference is missing")
-    return Source(config, {name: Path(name) for name in labeler_files(config)}, "ipip_label")
+    files = {name: Path(name) for name in labeler_files(config)}
+    if who == "teacher" and context.params.teacher_fine_tune is not None:
+        task = context.taught_since.teacher / "task"
+        files.update({name: task / name for name in context.params.teacher_fine_tune["results"]})
+    return Source(config, files, "ipip_label")
 
 
 def prepare(context: Context, who: Who, task: Path, *results: str) -> None:

@@ -102,8 +102,8 @@ def _start(context: Context, member: int) -> dict[str, Path]:
 def prepare(context: Context) -> list[str]:
     """Link the pool and write one training task per pretrained student."""
     iteration = context.iteration
-    workdir.link(iteration.pool, iteration.pretrain / "pool")
-    systems = [f"../pool/{raw.parent.name}" for raw in sorted(iteration.pool.glob("*/type.raw"))]
+    workdir.link(context.pool, iteration.pretrain / "pool")
+    systems = [f"../pool/{raw.parent.name}" for raw in sorted(context.pool.glob("*/type.raw"))]
     for member in context.pretrained_students:
         task = iteration.pretrain / f"{member:03d}"
         settings = training_input(context, member, systems)

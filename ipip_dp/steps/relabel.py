@@ -107,7 +107,7 @@ def prepare(context: Context) -> list[labelling.Who]:
         if not chosen:
             continue
         if not (folder / "frames").is_dir():
-            _write_frames(context, chosen, source, folder / "frames")
+            write_frames(context, chosen, source, folder / "frames")
         labelling.prepare(context, task, folder)
         workdir.write_task(folder / "gate.json", context.gate.limits(), "labels")
         tasks.append(task)
@@ -117,19 +117,15 @@ def prepare(context: Context) -> list[labelling.Who]:
 def _renewed(context: Context) -> list[tuple[Path, int]]:
     """The frames of the pool that earlier students have labelled, but for those that ``pool.retention`` drops."""
     found: list[tuple[Path, int]] = []
-    for system in systems.below(context.iteration.pool):
-        rows = [
-            (part, int(row))
-            for part in systems.sets(system)
-            if (part / f"{provenance.LABEL_SOURCE}.npy").is_file()  # not in pools of version 0.1
-            for row in np.flatnonzero(systems.load(part / f"{provenance.LABEL_SOURCE}.npy") == LabelSource.STUDENTS)
-        ]
+    for system in systems.below(context.pool):
+        rows = pool.rows_labelled_by(LabelSource.STUDENTS, system)
         number = round(context.params.pool.retention * len(rows))
         found += explored.draw(rows, number, context.random_seed("renew", system.name))
     return found
 
 
-def _write_frames(context: Context, chosen: Mapping[str, Sequence[int]], source: LabelSource, target: Path) -> None:
+def write_frames(context: Context, chosen: Mapping[str, Sequence[int]], source: LabelSource, target: Path) -> None:
+    """Write some frames of sets, without labels, for somebody to label."""
     temporary = workdir.fresh(target.with_name(f".{target.name}.tmp"))
     for number, (part, rows) in enumerate(chosen.items()):
         frames = systems.read_unlabelled(Path(part).parent, context.type_map, [Path(part)])
@@ -182,7 +178,7 @@ def collect(context: Context, tasks: Sequence[str]) -> None:
         require_labels(iteration.relabel / task)
     labels = [iteration.relabel / task / "labels" for task in tasks]
     grown = pool.grow(
-        iteration.pool,
+        context.pool,
         labels,
         iteration.next.pool,
         retention=settings.retention,
@@ -212,6 +208,7 @@ def remove_old_pools(context: Context) -> None:
     keep = context.params.pool.keep_iterations
     for old in range(context.iteration.next.index - keep + 1 if keep else 0):
         pool.remove(workdir.Iteration(old).pool)
+        pool.remove(workdir.Iteration(old).taught_pool)
 
 
 def remove_next_pool(context: Context) -> None:

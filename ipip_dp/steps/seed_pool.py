@@ -57,9 +57,9 @@ def prepare_md(
         task = f"task.{name}"
         folder = work_path / task
         workdir.link(start, folder / "start")
-        labelling.link_files(context, "teacher", folder)
+        labelling.link_files(context, "raw_teacher", folder)
         settings = {
-            "labeler": context.teacher,
+            "labeler": context.params.teacher,
             "type_map": context.type_map,
             "format": context.jdata.get("sys_format", "vasp/poscar"),
             "temperatures": list(temperatures),
@@ -81,7 +81,7 @@ def run_md(context: Context, work_path: Path, tasks: Sequence[str]) -> None:
     """Dispatch ``ipip md`` in every task folder; those that fail for good are listed in ``failed.json``."""
     failed = labelling.submit(
         context,
-        "teacher",
+        "raw_teacher",
         work_path,
         tasks,
         ["ipip", "md", "start", "labels", "--settings", "md.json"],

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -18,6 +17,7 @@ import pytest
 
 from ipip_dp.backends import forget
 from ipip_dp.errors import IpipError
+from tests.conftest import made_once
 
 TYPE_MAP = ["Mo", "S", "O"]  # no data set below holds oxygen
 REFERENCE = {"Mo": -100.0, "S": -30.0}  # eV per atom
@@ -168,9 +168,6 @@ def learning_curve(folder):
 @pytest.fixture(scope="session")
 def train(tmp_path_factory, data):
     """Trained student of a variant, its prefix; all that are slow of a backend at a time, for all test processes."""
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
 
     def trained(variant):
         if variant.startswith("pt"):
@@ -178,11 +175,9 @@ def train(tmp_path_factory, data):
             pytest.importorskip("e3nn")  # deepmd.pt imports it
         alike = [name for name in VARIANTS if backend_of(name) == backend_of(variant) and name not in IN_TEST]
         batch = [variant] if variant in IN_TEST else alike
-        folders = {name: shared / "students" / name for name in batch}
-        shared.joinpath("students").mkdir(exist_ok=True)
-        with (shared / "students" / f"{batch[0]}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not folders[batch[0]].is_dir():
+        with made_once(tmp_path_factory, f"students-{batch[0]}") as (shared, is_there):
+            folders = {name: shared / name for name in batch}
+            if not is_there:
                 start_trainings(folders, data).wait()
         assert (folders[variant] / "checkpoint").is_file(), (folders[batch[0]] / "log").read_text()[-3000:]
         return folders[variant] / "model.ckpt"

@@ -42,7 +42,7 @@ def test_students_their_mean_and_the_teacher_have_errors_of_their_own():
     found = compare(
         zip("ab", blocks, strict=True),
         predictions("students", blocks, 0.3, -0.1),
-        predictions("teacher", blocks, 0.2),
+        teacher=predictions("teacher", blocks, 0.2),
     )
     assert [student["force_rmse"] for student in found["students"]] == pytest.approx([0.3, 0.1])
     assert found["ensemble"]["force_rmse"] == pytest.approx(0.1)
@@ -71,7 +71,7 @@ def test_the_teacher_is_not_measured_where_it_fails_and_students_are():
     guess = shifted(block, 0.2)
     guess["forces"][0, 1, 2, 0] = np.nan
     guess["energies"][0, 3] = np.inf
-    found = compare([("a", block)], predictions("students", [block], 0.1), ("teacher", iter([guess])))
+    found = compare([("a", block)], predictions("students", [block], 0.1), teacher=("teacher", iter([guess])))
     assert (found["teacher"]["n_frames"], found["ensemble"]["n_frames"]) == (2, 4)
     assert found["teacher"]["force_rmse"] == pytest.approx(0.2)
     found = compare([("a", block)], ("students", iter([guess])))
@@ -84,7 +84,7 @@ def test_predictions_of_fewer_or_more_blocks_are_refused(where, n_blocks):
     blocks = [labels(2, seed) for seed in range(3)]
     guesses = {who: predictions(who, blocks[: n_blocks if who == where else 2], 0.1) for who in ("students", "teacher")}
     with pytest.raises(IpipError, match=f"{where}: predictions on other data than the held-out set"):
-        compare([("a", block) for block in blocks[:2]], guesses["students"], guesses["teacher"])
+        compare([("a", block) for block in blocks[:2]], guesses["students"], teacher=guesses["teacher"])
 
 
 def test_predictions_of_another_number_of_frames_are_refused():

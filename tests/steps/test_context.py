@@ -49,9 +49,13 @@ def test_param_json_survives_the_steps(context):
     assert json.dumps(context.jdata, sort_keys=True) == before
 
 
-def test_a_teacher_counts_from_the_iteration_it_is_new_in(make_context, monkeypatch):
+def test_a_teacher_counts_from_the_iteration_it_is_new_in(make_context):
     context = make_context(3)
     assert context.taught_since == Iteration(0)
-    monkeypatch.setattr(Context, "teacher", property(lambda self: {"type": "dp", "models": [self.iteration.index > 1]}))
-    assert context.taught_since == Iteration(2)
-    assert make_context(1).taught_since == Iteration(0)
+    fine_tune = {"command": "true", "results": ["new.pb"], "teacher": {"type": "dp", "models": ["new.pb"]}}
+    learning = {"teacher_fine_tune": fine_tune}
+    assert make_context(3, ipip=learning).taught_since == Iteration(0), "there are no new reference data"
+    (Iteration(1).fp / "data.000").mkdir(parents=True)
+    assert make_context(3, ipip=learning).taught_since == Iteration(2)
+    assert make_context(1, ipip=learning).taught_since == Iteration(0)
+    assert context.taught_since == Iteration(0)

@@ -65,7 +65,7 @@ def test_errors_are_those_of_a_calculation_by_hand(held_out, tmp_path):
     folder, systems = held_out
     students = write_predictions(tmp_path / "students.npz", systems, [0.1, -0.5])
     teacher = write_predictions(tmp_path / "teacher.npz", systems, [0.2])
-    found = evaluate.errors([folder], TYPE_MAP, students, teacher)
+    found = evaluate.errors([folder], TYPE_MAP, students, teacher=teacher)
     assert [student["force_rmse"] for student in found["students"]] == pytest.approx([0.1, 0.5])
     assert found["ensemble"]["force_rmse"] == pytest.approx(0.2)  # of the mean, (0.1 - 0.5) / 2
     assert found["ensemble"]["force_mae"] == pytest.approx(0.2)
@@ -104,7 +104,7 @@ def test_frames_the_teacher_fails_on_are_left_out_of_its_errors(held_out, tmp_pa
     arrays["0/energies"][0, 1] = np.nan
     arrays["1/forces"][0, 0, 2] = np.nan
     np.savez(teacher, **arrays)
-    found = evaluate.errors([folder], TYPE_MAP, students, teacher)
+    found = evaluate.errors([folder], TYPE_MAP, students, teacher=teacher)
     assert found["teacher"]["n_frames"] == 3
     assert found["teacher"]["force_rmse"] == pytest.approx(0.2)
     assert found["ensemble"]["n_frames"] == 5
@@ -127,7 +127,7 @@ def test_predictions_of_other_held_out_data_are_refused(held_out, tmp_path):
     students = write_predictions(tmp_path / "students.npz", systems, [0.1])
     teacher = write_predictions(tmp_path / "teacher.npz", systems[:1], [0.2])
     with pytest.raises(IpipError, match=r"teacher.npz: .* held-out"):
-        evaluate.errors([folder], TYPE_MAP, students, teacher)
+        evaluate.errors([folder], TYPE_MAP, students, teacher=teacher)
 
 
 def test_systems_without_virials_have_no_virial_error(tmp_path):
