@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ipip_dp.steps.context import Context
 from ipip_dp.workdir import Iteration
 
 
