@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import glob
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,6 +115,21 @@ def check_labeler(
         without = [open_md] if open_md else [str(path) for path, system in structures.items() if system.nopbc]
         for where in without[:1]:
             yield f"{key}: it labels periodic structures only, but those of {where} have open boundaries"
+
+
+def check_fine_tuning(settings: dict[str, Any] | None) -> Iterator[str]:
+    """Check the files of the command that fine-tunes the teacher, and that its results make one."""
+    if settings is None:
+        return
+    key = "ipip.teacher_fine_tune"
+    for name in settings["files"]:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            yield f"{key}.files: expected files in the run folder, found {name}"
+        elif not Path(name).exists():
+            yield f"{key}.files: {name} does not exist"
+    used = json.dumps(settings["teacher"])
+    if not any(name in used for name in settings["results"]):
+        yield f"{key}.results: expected a file that {key}.teacher is made of, found {shown(settings['results'])}"
 
 
 def check_data(jdata: dict[str, Any], params: Params) -> Iterator[str]:

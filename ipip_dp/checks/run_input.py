@@ -180,6 +180,7 @@ def _deeper_problems(jdata: dict[str, Any], mdata: dict[str, Any] | None, with_d
     for key, labeler in (("ipip.teacher", params.teacher), ("ipip.reference", params.reference)):
         if labeler is not None:
             yield from files.check_labeler(key, labeler, here, structures, open_md)
+    yield from files.check_fine_tuning(params.teacher_fine_tune)
     yield from fp.check_labeler(params, mdata or {})
     if params.evaluate.audit_frames and params.reference is None:
         yield "ipip.evaluate.audit_frames: needs ipip.reference, which labels these frames; add it, or expected 0"

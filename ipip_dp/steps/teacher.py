@@ -76,7 +76,7 @@ def collect(context: Context, settings: Settings) -> None:
         If a result is missing. The next start runs the command again.
     """
     task = context.iteration.teacher / TASK
-    missing = [name for name in settings["results"] if not (task / name).is_file()]
+    missing = [name for name in settings["results"] if not (task / name).exists()]
     if missing:
         workdir.redo(task)
         raise IpipError(
@@ -129,4 +129,5 @@ def step(context: Context) -> None:
     collect(context, settings)
     relabel_pool(context)
     results = [work_path / TASK / name for name in settings["results"]]
-    workdir.mark_done(work_path, [*results, *pool.files(context.iteration.taught_pool)])
+    files = [path for path in results if path.is_file()]
+    workdir.mark_done(work_path, [*files, *pool.files(context.iteration.taught_pool)])
