@@ -134,7 +134,7 @@ def arms(size: Size) -> list[Arm]:
         for name, changes in (("none", NONE), ("shrink0.5", _shrink(0.5))):
             result.append(Arm(f"{name}-at-pretrain-{end}", "forgetting", middle, changes, 2, f"ipip-{end}", seed=seed))
     result += _exploration(size) + _forgetting(middle) + _data(middle) + _students(middle) + _convergence(size, middle)
-    return [*result, *_batches(middle), *_pbe(size), *_settings(size)]
+    return [*result, *_batches(middle), *_pbe(size), *_settings(size), *_rounds(middle)]
 
 
 def _question(labels: int, seed: int, after: str | None) -> list[Arm]:
@@ -172,6 +172,31 @@ def _exploration(size: Size) -> list[Arm]:
     return [
         Arm(f"explored-{middle}", "exploration", middle, EXPLORED, 4, f"once-{middle}", "train"),
         Arm(f"explored-6-{ALL_LABELS}", "exploration", ALL_LABELS, take_home, 4),
+    ]
+
+
+def _rounds(labels: int) -> list[Arm]:
+    """What a second round at the same labels is worth where MD goes, by who labels what the students explored."""
+    changes = {
+        "model_devi_dt": 0.001,
+        "model_devi_jobs.0.nsteps": 5000,
+        "model_devi_jobs.0.trj_freq": 20,
+        f"{FORGET}.method": "shrink_perturb",
+        f"{RELABEL}.max_in_domain": 1000,
+        f"{RELABEL}.max_candidates": 300,
+    }
+    rules: dict[str, dict[str, Any]] = {
+        "no-frames": {f"{RELABEL}.max_in_domain": 0, f"{RELABEL}.max_candidates": 0},
+        "trust-levels": {f"{RELABEL}.rule": "trust_levels"},
+        "expected-error": {"ipip.evaluate.audit_frames": 60},
+        "students": {f"{RELABEL}.rule": "students"},
+        "teacher": {f"{RELABEL}.rule": "teacher"},
+    }
+    return [
+        Arm(f"round-{name}-{end}", "rounds", labels, {**changes, **rule}, 2, f"once-{end}", "train", seed=seed)
+        for seed in (1, 2, 3)
+        for end in (_end(labels, seed),)
+        for name, rule in rules.items()
     ]
 
 

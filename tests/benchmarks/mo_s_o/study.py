@@ -69,7 +69,7 @@ def parameters(arm: Arm, size: Size) -> dict[str, Any]:
         *parents, last = path.split(".")
         section = param
         for key in parents:
-            section = section.setdefault(key, {})
+            section = section[int(key)] if key.isdigit() else section.setdefault(key, {})
         section[last] = int(value) if path in (PRETRAIN, FINETUNE) else value
     if arm.rounds == 0:
         del param["ipip"]
