@@ -183,6 +183,10 @@ def _deeper_problems(jdata: dict[str, Any], mdata: dict[str, Any] | None, with_d
     yield from files.check_fine_tuning(params.teacher_fine_tune)
     yield from fp.check_labeler(params, mdata or {})
     if params.evaluate.audit_frames and params.reference is None:
-        yield "ipip.evaluate.audit_frames: needs ipip.reference, which labels these frames; add it, or expected 0"
+        yield "ipip.evaluate.audit_frames: expected 0 without ipip.reference, which labels these frames; add that"
+    if params.trust == "auto":
+        for name in ("use_relative", "model_devi_f_avg_relative", "model_devi_adapt_trust_lo"):
+            if jdata.get(name):
+                yield f"{name}: expected false beside ipip.trust: auto, whose levels are for deviations in eV/Angstrom"
     if with_data:
         yield from files.check_data(jdata, params)

@@ -52,6 +52,41 @@ CONFLICTS = [
 ]
 
 
+def test_an_audit_needs_a_reference(run):
+    assert found(run, {"ipip.evaluate.audit_frames": 5}) == []
+    changes = {"ipip.evaluate.audit_frames": 5, "ipip.reference": REMOVED}
+    (line,) = [line for line in found(run, changes) if "audit" in line]
+    assert line.startswith("param.json: ipip.evaluate.audit_frames: expected 0 without ipip.reference")
+
+
+@pytest.mark.parametrize("key", ["use_relative", "model_devi_f_avg_relative", "model_devi_adapt_trust_lo"])
+def test_levels_in_electronvolts_are_not_for_relative_deviations(run, key):
+    assert any(
+        line.startswith(f"param.json: {key}: expected false") for line in found(run, {"ipip.trust": "auto", key: True})
+    )
+    assert not any("ipip.trust" in line for line in found(run, {key: True}))
+
+
+LEARNING = {
+    "command": "true", "files": ["learn.json"], "results": ["new.pb"], "teacher": {"type": "dp", "models": ["new.pb"]},
+}  # fmt: skip
+
+
+def test_what_fine_tunes_the_teacher(run):
+    key = "ipip.teacher_fine_tune"
+    assert found(run, {key: LEARNING}) == [f"param.json: {key}.files: learn.json does not exist"]
+    (run.folder / "learn.json").touch()
+    assert found(run, {key: LEARNING}) == []
+    away = {**LEARNING, "files": ["../learn.json"]}
+    assert found(run, {key: away}) == [
+        f"param.json: {key}.files: expected files in the run folder, found ../learn.json"
+    ]
+    other = {**LEARNING, "results": ["old.pb"]}
+    assert found(run, {key: other}) == [
+        f'param.json: {key}.results: expected a file that {key}.teacher is made of, found ["old.pb"]'
+    ]
+
+
 @pytest.mark.parametrize(("key", "value", "text"), CONFLICTS)
 def test_conflict(run, key, value, text):
     assert found(run, {key: value}) == [f"param.json: {text.format(folder=run.folder)}"]
