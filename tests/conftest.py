@@ -181,6 +181,11 @@ def made_once(tmp_path_factory: pytest.TempPathFactory, name: str) -> Iterator[t
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put files with slow tests first, so that no core waits for the last of them at the end."""
+    """Put files with slow tests first, so that no core waits for the last of them at the end.
+
+    Of those that need the finished run only one: the others come when it is there.
+    """
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
+    wait = {item.path for item in items if "finished" in getattr(item, "fixturenames", ())}
+    first = max(wait, key=lambda path: slow[path], default=None)
+    items.sort(key=lambda item: (item.path != first, item.path in wait, -slow[item.path]))

@@ -94,6 +94,7 @@ def context(merge: bool = False) -> Context:
     example = Path(__file__).parents[2] / "examples/mo_s_quick"
     param = json.loads((example / "param.json").read_text())
     param.update(type_map=TYPE_MAP, mass_map=[95.95, 32.06, 16.0], model_devi_merge_traj=merge)
+    param["ipip"]["pool"] = {"self_labels": "keep"}  # where there is none
     param["ipip"]["relabel"] = {"max_in_domain": TASKS * FRAMES_PER_TASK, "max_candidates": TASKS * FRAMES_PER_TASK}
     param["ipip"]["pool"] = {"retention": 0.9}
     jdata = check.normalized(param, "param.json")
@@ -169,12 +170,12 @@ def make_held_out(fraction: float) -> None:
 
 
 def select(fraction: float) -> int:
-    from ipip_dp.steps import relabel
+    from ipip_dp.steps import explored
 
     n_frames = 0
-    for kind in ("candidate", "rest_accurate", "rest_failed"):
-        frames = relabel.explored(context().iteration.fp, kind)
-        relabel.draw(frames, len(frames) // 2, seed=0)
+    for trust_class in explored.LISTS:
+        frames = explored.listed(context().iteration.fp, trust_class)
+        explored.draw(frames, len(frames) // 2, seed=0)
         n_frames += len(frames)
     return n_frames
 
@@ -237,7 +238,9 @@ def check(fraction: float) -> int:
 def evaluate(fraction: float) -> int:
     from ipip_dp.steps.evaluate import errors as compare
 
-    return compare([Path("held_out")], TYPE_MAP, Path("students.npz"), Path("teacher.npz"))["ensemble"]["n_frames"]
+    return compare([Path("held_out")], TYPE_MAP, Path("students.npz"), teacher=Path("teacher.npz"))["ensemble"][
+        "n_frames"
+    ]
 
 
 def diversity(fraction: float) -> int:

@@ -247,8 +247,8 @@ def test_damaged_files(example):
 @pytest.mark.slow
 @pytest.mark.fault("files of the data folders damaged", "readable, or one line that names the file")
 def test_damaged_data(quick):
-    outcomes = mutate_folders(quick, 400)
-    assert outcomes["refused"] > 100 and outcomes["accepted"] > 20, outcomes
+    outcomes = mutate_folders(quick, SAMPLE)
+    assert outcomes["refused"] > SAMPLE / 4 and outcomes["accepted"] > SAMPLE / 20, outcomes
 
 
 def refusals(run: Run, count: int) -> None:

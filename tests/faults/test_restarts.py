@@ -176,6 +176,7 @@ def test_a_stage_whose_folder_is_removed_is_done_again(ended, monkeypatch):
     assert restart.RECORD.read_text() == RECORD[:24]
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     "the folder of the last training is removed, the learning rate edited", "students are trained and evaluated again"
 )
