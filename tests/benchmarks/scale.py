@@ -94,9 +94,8 @@ def context(merge: bool = False) -> Context:
     example = Path(__file__).parents[2] / "examples/mo_s_quick"
     param = json.loads((example / "param.json").read_text())
     param.update(type_map=TYPE_MAP, mass_map=[95.95, 32.06, 16.0], model_devi_merge_traj=merge)
-    param["ipip"]["pool"] = {"self_labels": "keep"}  # where there is none
     param["ipip"]["relabel"] = {"max_in_domain": TASKS * FRAMES_PER_TASK, "max_candidates": TASKS * FRAMES_PER_TASK}
-    param["ipip"]["pool"] = {"retention": 0.9}
+    param["ipip"]["pool"] = {"retention": 0.9, "self_labels": "keep"}
     jdata = check.normalized(param, "param.json")
     return Context(workdir.Iteration(0), Params.from_jdata(jdata), jdata, {})
 
