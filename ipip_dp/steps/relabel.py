@@ -137,10 +137,18 @@ def write_frames(context: Context, chosen: Mapping[str, Sequence[int]], source: 
 
 def crossings(context: Context) -> dict[str | None, Crossing]:
     """What reference labels of this iteration's explored frames and of earlier ones say of who is less wrong."""
+    from dpgen import dlog
+
     if context.params.relabel.rule != "expected_error" or context.jdata.get("use_relative"):
         return {}  # of relative deviations nothing has been learnt
     iterations = [workdir.Iteration(index) for index in range(context.iteration.index + 1)]
-    return calibration.crossings([on_policy.read_rows(iteration) for iteration in iterations])
+    found = calibration.crossings([on_policy.read_rows(iteration) for iteration in iterations])
+    for formula, crossing in found.items():
+        dlog.info(
+            f"ipip: {formula or 'all systems'}: the teacher is less wrong than the students from a deviation of "
+            f"{crossing.deviation:.3g} eV/Angstrom on ({crossing.n_frames} labelled frames)"
+        )
+    return found
 
 
 def run(context: Context, tasks: Sequence[labelling.Who]) -> None:
@@ -225,7 +233,9 @@ def remove_next_pool(context: Context) -> None:
             f"{wrong} is to be made again, but {old}, from which it grew, has been removed as "
             "ipip.pool.keep_iterations: 1 says; restore it from a copy, or start a new run and keep 2"
         )
-    shutil.rmtree(wrong, ignore_errors=True)
+    for made in (wrong, context.iteration.next.taught_pool, context.iteration.next.teacher / "labels"):
+        shutil.rmtree(made, ignore_errors=True)
+    workdir.unmark(context.iteration.next.teacher)
 
 
 def step(context: Context) -> None:
