@@ -46,6 +46,7 @@ bench: install
 	.venv/bin/python tests/benchmarks/pool.py
 	.venv/bin/python tests/benchmarks/scale.py
 	.venv/bin/python tests/benchmarks/forget.py
+	.venv/bin/python tests/benchmarks/batching.py
 
 # IPIP against its alternatives: ARGS=--quick takes 20 minutes, ARGS=--full hours; it goes on where it stopped.
 bench-mo-s-o: install
