@@ -10,7 +10,7 @@ import dpdata
 import numpy as np
 import pytest
 
-from ipip_dp.data import dumps
+from ipip_dp.data import dumps, systems
 from tests.conftest import DPGEN, Run, short
 
 pytestmark = pytest.mark.slow
@@ -85,7 +85,8 @@ def test_errors_where_md_went_are_those_of_the_models_that_went_there(finished):
     errors = json.loads((folder / "metrics.json").read_text())
     assert [row["trust_class"] for row in rows] == ["candidate", "candidate", "accurate", "accurate"]
     assert all((float(row["deviation"]) < 0.1) == (row["trust_class"] == "accurate") for row in rows)
-    reference = dpdata.LabeledSystem(str(finished.folder / "iter.000000/02.fp/data.000"), fmt="deepmd/npy")
+    (system,) = systems.find([finished.folder / "iter.000000/02.fp/data.000"])
+    reference = dpdata.LabeledSystem(str(system), fmt="deepmd/npy")
     graphs = [str(finished.folder / f"iter.000000/00.train/graph.{member:03d}.pb") for member in (0, 1)]
     for member, graph in enumerate(graphs):
         predicted = reference.predict(graph, driver="dp")
