@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 MACHINES = [*sorted((ROOT / "machines").glob("*.json")), *sorted(EXAMPLES.glob("*/machine.json"))]
 # Seconds on one core for every hundred: 2 JSON, 2 files, 5 data.
-SAMPLE, FULL = 150, 4000
+SAMPLE, FULL = 80, 4000
 
 
 def many(count: int) -> Any:

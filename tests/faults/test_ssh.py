@@ -113,6 +113,7 @@ def take_it_away(server: Server) -> None:
     server.start()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "fault",
     [
@@ -140,6 +141,7 @@ def test_jobs_outlive_the_connection(server, run_folder, monkeypatch, record_pro
     assert (run_folder / "work/two/labels/result").read_text() == "0 1\nframes of two\n"
 
 
+@pytest.mark.long
 @pytest.mark.fault("an SSH server lets nobody in when it is first asked", "it is asked again")
 def test_the_first_question_after_the_submission_is_refused(server, run_folder, monkeypatch, caplog):
     monkeypatch.setattr(outage, "PAUSE", 1.0)

@@ -43,6 +43,7 @@ def elsewhere(make_context, tmp_path, monkeypatch):
     return context
 
 
+@pytest.mark.long
 def test_checkpoints_and_data_travel(elsewhere, tmp_path):
     context, iteration = elsewhere, elsewhere.iteration
     with dispatch.submissions(context.mdata, 0.5):
