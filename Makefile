@@ -31,7 +31,7 @@ test: install
 
 # What make test leaves out: whole runs with every backend, every descriptor, the demonstration, a real Slurm.
 test-long: install
-	pytest -n 2 --dist loadfile --no-loadscope-reorder -m long
+	pytest -n 2 --dist loadfile --no-loadscope-reorder -m "long and not full"
 
 # Fast tests on the oldest Python with the lowest versions we allow, and on the newest Python with the newest.
 test-versions: install

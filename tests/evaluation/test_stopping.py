@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import csv
 import math
 
 import pytest
 
 from ipip_dp.evaluation import stopping
 from ipip_dp.evaluation.stopping import ON_POLICY, Evaluated, Figure
+from tests.conftest import ROOT
 
 COUNTS = {"accurate": 60, "candidate": 30, "failed": 10, "md": 12, "blown_up": 1, "held": 9}
 
@@ -85,3 +87,28 @@ def test_shares_of_md_have_the_noise_of_so_many_runs():
     assert found[stopping.NOT_HELD].value == pytest.approx(0.25)
     assert 0.1 < found[stopping.NOT_HELD].noise < 0.15
     assert stopping.md_figures({}, {}) == {}
+
+
+def finished_arms():
+    """The iterations of every arm of the Mo-S-O study that has more than one."""
+    with (ROOT / "docs/mo_s_o.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["validation_student"]]
+    arms = {}
+    for row in rows:
+        arms.setdefault(row["name"], []).append(row)
+    return {name: found for name, found in arms.items() if len(found) > 1}
+
+
+def figures(rows, column):
+    means, spreads = ([float(row[f"{column}_{name}"]) for row in rows] for name in ("student", "spread"))
+    students = [[mean - spread / 2, mean + spread / 2] for mean, spread in zip(means, spreads, strict=True)]
+    return stopping.held_out_figures(students, [float(row[f"{column}_ensemble"]) for row in rows])
+
+
+@pytest.mark.parametrize("name", finished_arms())
+def test_the_best_iteration_of_a_finished_arm_is_best_on_other_frames_or_a_tie(name):
+    """Chosen by the validation frames, judged by the held-out ones."""
+    rows = finished_arms()[name]
+    best = stopping.best([Evaluated(figure) for figure in figures(rows, "validation")])
+    judged = figures(rows, "held_out")
+    assert not any(other.better_than(judged[best]) for other in judged)
