@@ -45,7 +45,12 @@ class TeacherMD:
 
 
 def _init_from() -> Argument:
-    model = Argument("model", str, doc="A checkpoint (.pt) of the backend that trains the students.")
+    model = Argument(
+        "model",
+        str,
+        doc="A checkpoint (.pt) of the backend that trains the students, or the name of a pre-trained one, such as "
+        "DPA-3.1-3M, that `dp pretrained download` has brought here.",
+    )
     branch = Argument(
         "branch",
         [str, None],

@@ -61,7 +61,8 @@ class DPLabeler(Ensemble):
                 extra_check=bool,
                 extra_check_errmsg="expected at least one model",
                 doc='DeePMD-kit models, frozen or PyTorch checkpoints (.pt), for example ["graph.000.pb", '
-                '"graph.001.pb"]. Several models label with their mean.',
+                '"graph.001.pb"], or names of pre-trained ones, such as DPA-3.1-3M, that `dp pretrained download` has '
+                "brought to the machine that labels. Several models label with their mean.",
             ),
             Argument(
                 "head", str, optional=True, doc="The head (branch) of multi-task checkpoints, for example Omat24."
@@ -137,11 +138,20 @@ def require_models(models: Sequence[str]) -> None:
     from ipip_dp.backends import MODEL_SUFFIXES  # not above: backends read data, and dpdata loads this module
 
     suffixes = (*MODEL_SUFFIXES, CHECKPOINT)
-    for model in models:
+    for model in map(_file, models):
         if not model.endswith(suffixes):
             raise LabelerError(f"model {model!r}: expected a model of DeePMD-kit, {', '.join(suffixes)}")
         if not os.path.isfile(model):
             raise LabelerError(f"model {model!r} does not exist (labeler type dp, working directory {Path.cwd()})")
+
+
+def _file(model: str) -> str:
+    from ipip_dp.backends.pretrained import find_model
+
+    try:
+        return str(find_model(model))
+    except IpipError as error:
+        raise LabelerError(str(error)) from None
 
 
 def _common(type_maps: Sequence[Sequence[str]]) -> list[str]:
@@ -158,6 +168,7 @@ def _type_map(model: str, head: str | None) -> list[str]:
     IpipError
         If it cannot be read.
     """
+    model = _file(model)
     if not model.endswith(CHECKPOINT) or importlib.util.find_spec("torch") is None:
         return []
     from ipip_dp.backends.pytorch import read_model
@@ -174,6 +185,7 @@ def _load(model: str, head: str | None) -> DeepPot:
             f'labeler type dp needs DeePMD-kit: {error}; install it with: pip install "ipip-dp[cpu]"'
         ) from error
     require_models([model])
+    model = _file(model)
     options = {"head": head, "no_jit": True} if model.endswith(CHECKPOINT) else {}
     try:
         return DeepPot(model, **options)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipip_dp import workdir
+from ipip_dp.backends.pretrained import find_model
 from ipip_dp.errors import IpipError
 from ipip_dp.running import dispatch
 from ipip_dp.steps.context import checkpoints, damaged_folders
@@ -96,7 +97,7 @@ def _start(context: Context, member: int) -> dict[str, Path]:
     if iteration.index > 0:
         folder = iteration.handover("pretrain") / f"{member:03d}"
         return {f"init/{name}": folder / name for name in context.backend.checkpoint_files}
-    return {PRETRAINED: Path(init_from["model"])} if init_from else {}
+    return {PRETRAINED: find_model(init_from["model"])} if init_from else {}
 
 
 def prepare(context: Context) -> list[str]:
