@@ -6,7 +6,6 @@ from __future__ import annotations
 import copy
 import math
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipip_dp import workdir
@@ -17,6 +16,7 @@ from ipip_dp.steps.context import checkpoints, damaged_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from ipip_dp.steps.context import Context
 
