@@ -144,5 +144,5 @@ def step(context: Context) -> None:
             labelling.prepare(context, labeler, folder / labeler, PREDICTIONS)
             labelling.predict(context, labeler, folder, "frames")
         collect(context, known)
+        curve.write()
     workdir.mark_done(folder, folder.glob("*.*"))
-    curve.write()
