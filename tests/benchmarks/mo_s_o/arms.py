@@ -23,6 +23,14 @@ ALL_LABELS = 2300  # the training frames and the whole pool, labelled by the ref
 PBE_LABELS = 45  # the training frames of pbe/data
 POOLS = (200, 600)  # frames of the smaller pools
 CUTOFF_6 = {f"{DESCRIPTOR}.rcut": 6.0, f"{DESCRIPTOR}.sel": [16, 32, 20]}
+DPA4C = {
+    "train_backend": "pytorch-exportable",
+    DESCRIPTOR: {"type": "dpa4c", "rcut": 6.0, "channels": 32, "lmax": 2, "precision": "float32"},
+    FITTING_NET: {"neuron": [192, 192, 192], "precision": "float32"},
+    BATCH: 4,
+    "ipip.pretrain.learning_rate.start_lr": 0.002,
+}
+DPA4C_TIME = 6  # its steps take about so many times as long as those of the other students
 EXPLORED = {"fp_task_max": 43}  # frames a structure and round: the six of them go from 240 labels to about 500
 
 
@@ -133,7 +141,9 @@ def arms(size: Size) -> list[Arm]:
         end = _end(middle, seed)
         for name, changes in (("none", NONE), ("shrink0.5", _shrink(0.5))):
             result.append(Arm(f"{name}-at-pretrain-{end}", "forgetting", middle, changes, 2, f"ipip-{end}", seed=seed))
-    result += _exploration(size) + _forgetting(middle) + _data(middle) + _students(middle) + _convergence(size, middle)
+    result += (
+        _exploration(size) + _forgetting(middle) + _data(middle) + _students(size, middle) + _convergence(size, middle)
+    )
     return [*result, *_batches(middle), *_pbe(size), *_settings(size), *_rounds(middle)]
 
 
@@ -243,10 +253,13 @@ def _data(labels: int) -> list[Arm]:
     ]
 
 
-def _students(labels: int) -> list[Arm]:
-    """Four students, pretrained each by itself, or made of one by forgetting."""
+def _students(size: Size, labels: int) -> list[Arm]:
+    """Students of DPA4C; four students, pretrained each by itself, or made of one by forgetting."""
     shared = {"numb_models": 4, "ipip.pretrain.numb_models": 1, f"{FORGET}.at": "both"}
+    sixth = {PRETRAIN: size.pretrain // DPA4C_TIME, FINETUNE: size.finetune // DPA4C_TIME}
     return [
+        Arm(f"dpa4c-equal-time-{labels}", "students", labels, {**DPA4C, **sixth}),
+        Arm(f"dpa4c-{labels}", "students", labels, DPA4C),
         Arm(f"four-students-{labels}", "students", labels, {"numb_models": 4}),
         Arm(f"one-pretraining-four-students-{labels}", "students", labels, shared),
     ]

@@ -97,7 +97,7 @@ def main() -> None:
         folder = arguments.folder.resolve() / arm.name
         if not (folder / "finished.json").is_file():
             continue
-        model = sorted(folder.glob("iter.*/00.train/graph.000.pb"))[-1]
+        model = sorted(folder.glob("iter.*/00.train/graph.000.*"))[-1]
         iteration = model.parts[-3].removeprefix("iter.")
         rows.append(row(arm.name, arm.seed, iteration, measure(model, folder / "on_policy")))
         print(rows[-1], flush=True)

@@ -179,7 +179,7 @@ def run(folder: Path, arm: Arm) -> None:
             raise SystemExit(f"{' '.join(DPGEN)} failed in {folder}: see dpgen.out there")
     seconds = time.monotonic() - start
     for train in sorted(folder.glob("iter.*/00.train")):
-        models = [str(path) for path in sorted(train.glob("graph.*.pb"))]
+        models = [str(path) for path in sorted(train.glob("graph.*"))]
         if models:
             evaluate(folder, train.parent.name, {"type": "dp", "models": models}, arm)
     workdir.write_json(finished, {"seconds": round(seconds)})
