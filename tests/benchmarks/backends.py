@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """The quick example with students of every backend: `dpgen run` from seed to stop, with the same data and seeds.
 
-    python tests/benchmarks/backends.py FOLDER [--only NAME ...] [--longer 5]
+    python tests/benchmarks/backends.py FOLDER [--only NAME ...] [--longer 5] [--seed 1]
 
 One run after the other, each in its folder; finished ones are kept, an interrupted one goes on. Prints, of every
 iteration, the force RMSE of the students' mean, and of each student, on the held-out frames (GFN1-xTB,
@@ -36,16 +36,17 @@ STUDENTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-def prepare(folder: Path, name: str, longer: int) -> None:
+def prepare(folder: Path, name: str, longer: int, seed: int) -> None:
     """The example with these students."""
     keys, model = STUDENTS[name]
-    temporary = folder.with_name(f".{name}.tmp")
+    temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     shutil.copytree(EXAMPLE, temporary)
     param = json.loads((temporary / "param.json").read_text())
     param.update(keys)
     if model:
         param["default_training_param"]["model"] = model
+    param["ipip"]["seed"] = seed
     for training in (param["ipip"]["pretrain"], param["default_training_param"]["training"]):
         training["numb_steps"] *= longer
     (temporary / "param.json").write_text(json.dumps(param, indent=2))
@@ -67,6 +68,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", nargs="+", default=list(STUDENTS), choices=list(STUDENTS), metavar="NAME")
     parser.add_argument("--longer", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     for package in ("deepmd-kit", "dpgen", "tensorflow-cpu", "torch", "ipip-dp"):
@@ -75,9 +77,9 @@ def main() -> None:
         except importlib.metadata.PackageNotFoundError:
             continue
     for name in arguments.only:
-        folder = arguments.folder / name
+        folder = arguments.folder / f"{name}-seed{arguments.seed}"
         if not folder.is_dir():
-            prepare(folder, name, arguments.longer)
+            prepare(folder, name, arguments.longer, arguments.seed)
         finished = folder / "minutes"
         if not finished.is_file():
             start = time.monotonic()
