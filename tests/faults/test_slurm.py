@@ -163,7 +163,7 @@ def test_a_run_with_cancelled_jobs_ends_like_one_without_slurm(finished, cluster
         said = end(run, process)
     assert said.count("resubmitting job") == 2
     assert stopped(run).total() == 2
-    assert Counter(job["partition"] for job in jobs(cluster, run)) == {"train": 18, "label": 6}
+    assert Counter(job["partition"] for job in jobs(cluster, run)) == {"train": 19, "label": 8}
     require_whole_run_same(run, finished, record_property)
 
 
