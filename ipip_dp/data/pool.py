@@ -259,10 +259,9 @@ def labelled_by(who: LabelSource | None, source: Source) -> np.ndarray:
 def rows_labelled_by(who: LabelSource, system: Path) -> list[tuple[Path, int]]:
     """Set and row of every frame of a system of a pool that somebody has labelled, as far as it is known."""
     return [
-        (part, int(row))
-        for part in systems.sets(system)
-        if (part / f"{provenance.LABEL_SOURCE}.npy").is_file()
-        for row in np.flatnonzero(systems.load(part / f"{provenance.LABEL_SOURCE}.npy") == who)
+        (source.folder, source.rows.start + int(row))
+        for source in (Source(*block) for block in systems.blocks(system))
+        for row in np.flatnonzero(labelled_by(who, source))
     ]
 
 

@@ -20,15 +20,16 @@ import numpy as np
 
 from ipip_dp import workdir
 from ipip_dp.data import dumps, provenance, systems
-from ipip_dp.data.frames import joined
+from ipip_dp.data.frames import joined, take
 from ipip_dp.errors import IpipError
 from ipip_dp.steps import explore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import dpdata
 
+    from ipip_dp.data.provenance import LabelSource
     from ipip_dp.steps.context import Context
 
 LISTS = {"accurate": "rest_accurate", "candidate": "candidate", "failed": "rest_failed"}  # DP-GEN's, by trust class
@@ -106,6 +107,28 @@ def _limits(context: Context) -> dict[str, int]:
         return {"accurate": either, "candidate": either, "failed": settings.max_candidates}
     limit = settings.max_in_domain if settings.rule == "students" else settings.max_candidates
     return {"accurate": limit, "candidate": limit, "failed": 0}
+
+
+def by_set(rows: Iterable[tuple[Path, int]]) -> dict[str, list[int]]:
+    """Frames, given as set and row, grouped by their set, as JSON has them."""
+    grouped: dict[str, list[int]] = defaultdict(list)
+    for part, row in rows:
+        grouped[str(part)].append(row)
+    return grouped
+
+
+def write_chosen(
+    context: Context, chosen: Mapping[str, Sequence[int]], target: Path, source: LabelSource | None = None
+) -> None:
+    """Write some frames of sets, without labels, for somebody to label; with ``source``, marked with who is to."""
+    temporary = workdir.fresh(target.with_name(f".{target.name}.tmp"))
+    for number, (part, rows) in enumerate(chosen.items()):
+        frames = systems.read_unlabelled(Path(part).parent, context.type_map, [Path(part)])
+        system = take(frames, np.array(rows))
+        if source is not None:
+            provenance.mark(system, source, context.iteration.index, system[provenance.MODEL_DEVIATION])
+        systems.write(system, temporary / f"{number:04d}")
+    temporary.rename(target)
 
 
 def digest(context: Context) -> str:

@@ -12,11 +12,8 @@ import hashlib
 import shutil
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ipip_dp import workdir
 from ipip_dp.data import labelled, systems
-from ipip_dp.data.frames import take
 from ipip_dp.evaluation import curve, on_policy
 from ipip_dp.evaluation.on_policy import CLASSES
 from ipip_dp.labelers import predict
@@ -49,16 +46,25 @@ def read_rows(iteration: workdir.Iteration) -> list[Row]:
 def audit(context: Context) -> dict[str, Path]:
     """Label frames for measurement only; returns the folders of labels by trust class."""
     asked = context.params.evaluate.audit_frames
+    if not asked:
+        return {}
     by_fp = any(context.iteration.fp.glob("task.*"))
     classes = [name for name in CLASSES if not (by_fp and name == "candidate")]
-    found = {name: explored.written(context, name) for name in classes}
-    sizes = {name: sum(len(systems.read_unlabelled(s, context.type_map)) for s in found[name]) for name in classes}
+    found = {
+        name: [
+            (part, row)
+            for system in explored.written(context, name)
+            for part, rows in systems.blocks(system)
+            for row in range(rows.start, rows.stop)
+        ]
+        for name in classes
+    }
     folders = {}
-    for name, number in _shares(sizes, asked).items():
+    for name, number in _shares({name: len(rows) for name, rows in found.items()}, asked).items():
         task = context.iteration.on_policy / "audit" / name
         if not (task / "frames").is_dir():
-            chosen = explored.draw(range(sizes[name]), number, context.random_seed("audit", name))
-            _write_frames(context, found[name], chosen, task / "frames")
+            chosen = explored.draw(found[name], number, context.random_seed("audit", name))
+            explored.write_chosen(context, explored.by_set(chosen), task / "frames")
         labelling.prepare(context, "reference", task)
         folders[name] = task / "labels"
     if folders:  # through the gate that no data have narrowed: what is measured must not be chosen by its forces
@@ -75,18 +81,6 @@ def _shares(sizes: Mapping[str, int], total: int) -> dict[str, int]:
         name = min((name for name in sizes if shares[name] < sizes[name]), key=lambda name: shares[name])
         shares[name] += 1
     return {name: share for name, share in shares.items() if share}
-
-
-def _write_frames(context: Context, found: list[Path], chosen: list[int], target: Path) -> None:
-    temporary = workdir.fresh(target.with_name(".frames.tmp"))
-    first = 0
-    for number, path in enumerate(found):
-        system = systems.read_unlabelled(path, context.type_map)
-        rows = np.array([row - first for row in chosen if 0 <= row - first < len(system)], dtype=int)
-        if len(rows):
-            systems.write(take(system, rows), temporary / f"{number:04d}")
-        first += len(system)
-    temporary.rename(target)
 
 
 def labelled_systems(context: Context, audited: Mapping[str, Path]) -> list[tuple[str, Path]]:

@@ -11,14 +11,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections import defaultdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ipip_dp import workdir
 from ipip_dp.data import pool, provenance, systems
-from ipip_dp.data.frames import take
 from ipip_dp.data.gate import OF_FRAMES
 from ipip_dp.data.provenance import LabelSource
 from ipip_dp.errors import IpipError
@@ -30,6 +28,7 @@ from ipip_dp.steps.context import damaged_folders
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import dpdata
 
@@ -99,15 +98,13 @@ def prepare(context: Context) -> list[labelling.Who]:
     tasks: list[labelling.Who] = []
     for task, source in SOURCES.items():
         folder = context.iteration.relabel / task
-        chosen: dict[str, list[int]] = defaultdict(list)
         renewed = _renewed(context) if task == "students" and context.params.pool.self_labels == "renew" else []
-        for part, row in explored.draw(rows[task], limits[task], context.random_seed(task)) + renewed:
-            chosen[str(part)].append(row)
+        chosen = explored.by_set(explored.draw(rows[task], limits[task], context.random_seed(task)) + renewed)
         workdir.write_task(folder / CHOICE, {"of": explored.digest(context), "rows": chosen}, "frames", "labels")
         if not chosen:
             continue
         if not (folder / "frames").is_dir():
-            write_frames(context, chosen, source, folder / "frames")
+            explored.write_chosen(context, chosen, folder / "frames", source)
         labelling.prepare(context, task, folder)
         workdir.write_task(folder / "gate.json", context.gate.limits(), "labels")
         tasks.append(task)
@@ -122,17 +119,6 @@ def _renewed(context: Context) -> list[tuple[Path, int]]:
         number = round(context.params.pool.retention * len(rows))
         found += explored.draw(rows, number, context.random_seed("renew", system.name))
     return found
-
-
-def write_frames(context: Context, chosen: Mapping[str, Sequence[int]], source: LabelSource, target: Path) -> None:
-    """Write some frames of sets, without labels, for somebody to label."""
-    temporary = workdir.fresh(target.with_name(f".{target.name}.tmp"))
-    for number, (part, rows) in enumerate(chosen.items()):
-        frames = systems.read_unlabelled(Path(part).parent, context.type_map, [Path(part)])
-        system = take(frames, np.array(rows))
-        provenance.mark(system, source, context.iteration.index, system[provenance.MODEL_DEVIATION])
-        systems.write(system, temporary / f"{number:04d}")
-    temporary.rename(target)
 
 
 def crossings(context: Context) -> dict[str | None, Crossing]:

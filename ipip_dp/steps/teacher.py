@@ -8,7 +8,6 @@ one folder per system) and ``../data.extxyz`` (the same frames), and leaves the 
 from __future__ import annotations
 
 import shutil
-from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from ipip_dp.data.provenance import LabelSource
 from ipip_dp.errors import IpipError
 from ipip_dp.labelers.batch import read_summary
 from ipip_dp.running import dispatch
-from ipip_dp.steps import labelling, relabel
+from ipip_dp.steps import explored, labelling
 
 if TYPE_CHECKING:
     from ipip_dp.steps.context import Context
@@ -95,12 +94,12 @@ def relabel_pool(context: Context) -> None:
     """
     iteration = context.iteration
     task = iteration.teacher / LABELS
-    rows: dict[str, list[int]] = defaultdict(list)
-    for system in systems.below(iteration.pool):
-        for part, row in pool.rows_labelled_by(LabelSource.TEACHER, system):
-            rows[str(part)].append(row)
+    old = [
+        row for system in systems.below(iteration.pool) for row in pool.rows_labelled_by(LabelSource.TEACHER, system)
+    ]
+    rows = explored.by_set(old)
     if not (task / "frames").is_dir():
-        relabel.write_frames(context, rows, LabelSource.TEACHER, task / "frames")
+        explored.write_chosen(context, rows, task / "frames", LabelSource.TEACHER)
     labelling.prepare(context, "teacher", task, "labels")
     labelling.label(context, "teacher", iteration.teacher, [LABELS], gate=context.gate, min_success=0)
     summary = read_summary(task / "labels")
