@@ -108,13 +108,14 @@ def check_labeler(
     for name, problem in kind.check(labeler, here):
         yield f"{key}.{name}: {problem}"
     known = kind.known_elements(labeler)
+    where = f"{key}.elements" if "elements" in labeler else key
     for path, system in structures.items():
         if known is not None and (unknown := sorted(set(system["atom_names"]) - set(known))):
-            yield f"{key}.elements: it knows {', '.join(known)}, but {path} has {', '.join(unknown)}"
+            yield f"{where}: it knows {', '.join(known)}, but {path} has {', '.join(unknown)}"
     if kind.needs_cell(labeler):
         without = [open_md] if open_md else [str(path) for path, system in structures.items() if system.nopbc]
-        for where in without[:1]:
-            yield f"{key}: it labels periodic structures only, but those of {where} have open boundaries"
+        for edge in without[:1]:
+            yield f"{key}: it labels periodic structures only, but those of {edge} have open boundaries"
 
 
 def check_fine_tuning(settings: dict[str, Any] | None) -> Iterator[str]:

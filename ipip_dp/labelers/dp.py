@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +28,11 @@ if TYPE_CHECKING:
 
 
 CHECKPOINT = ".pt"
+SHOW_TYPE_MAP = """
+import json, sys
+from deepmd.infer import DeepPot
+print(json.dumps(DeepPot(sys.argv[1]).get_type_map()))
+"""
 
 
 @Driver.register("ipip/dp")
@@ -90,7 +99,7 @@ class DPLabeler(Ensemble):
 
     @classmethod
     def known_elements(cls, config: dict[str, Any]) -> list[str] | None:
-        """The elements that all models know; None if one cannot be read without DeePMD-kit."""
+        """The elements that all models know; None if one cannot be read in this environment."""
         try:
             type_maps = [_type_map(model, config.get("head")) for model in config["models"]]
         except IpipError:  # which the check reports
@@ -159,7 +168,7 @@ def _common(type_maps: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _type_map(model: str, head: str | None) -> list[str]:
-    """The elements of a checkpoint, or of its head; none of a frozen model, which only DeePMD-kit can read.
+    """The elements of a model, or of its head; none of one that cannot be read in this environment.
 
     Raises
     ------
@@ -169,12 +178,26 @@ def _type_map(model: str, head: str | None) -> list[str]:
         If it cannot be read.
     """
     model = _file(model)
-    if not model.endswith(CHECKPOINT) or importlib.util.find_spec("torch") is None:
+    if not model.endswith(CHECKPOINT):
+        return _type_map_of_frozen(os.path.abspath(model))
+    if importlib.util.find_spec("torch") is None:
         return []
     from ipip_dp.backends.pytorch import read_model
 
     section, _ = read_model(Path(model), head)
     return list(section["type_map"])
+
+
+@functools.cache
+def _type_map_of_frozen(model: str) -> list[str]:
+    """Ask DeePMD-kit, in a process of its own: what loads a model keeps hold of a GPU's memory."""
+    shown = subprocess.run(
+        [sys.executable, "-c", SHOW_TYPE_MAP, model],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+    )
+    return json.loads(shown.stdout.splitlines()[-1]) if shown.returncode == 0 else []
 
 
 def _load(model: str, head: str | None) -> DeepPot:

@@ -9,9 +9,10 @@ import dpdata
 import numpy as np
 import pytest
 
+from ipip_dp.checks import files
 from ipip_dp.data.gate import Gate
 from ipip_dp.errors import IpipError
-from ipip_dp.labelers import make_labeler
+from ipip_dp.labelers import kind_of, make_labeler
 from ipip_dp.labelers.md import md
 
 from .conftest import SW, TYPE_MAP, interleaved, mos2
@@ -106,6 +107,17 @@ def test_unknown_element(models):
     system.data["atom_names"] = ["Mo", "Se"]
     with pytest.raises(IpipError, match="does not know Se: it knows O S Mo"):
         system.predict(driver=driver)
+
+
+@pytest.mark.slow
+def test_the_check_knows_the_elements_of_frozen_models(models):
+    system = mos2()
+    system.data["atom_names"] = ["Mo", "Se"]
+    structures = {Path("mose2.vasp"): system, Path("mos2.vasp"): mos2()}
+    found = files.check_labeler("ipip.teacher", {"type": "dp", "models": models}, True, structures, None)
+    assert list(found) == ["ipip.teacher: it knows O, S, Mo, but mose2.vasp has Se"]
+    Path("graph.pb").write_text("nonsense")  # which the labelers of another DeePMD-kit may read
+    assert kind_of({"type": "dp"}).known_elements({"models": ["graph.pb"]}) is None
 
 
 @pytest.mark.slow
