@@ -6,7 +6,7 @@ export DP_INTRA_OP_PARALLELISM_THREADS := 1
 export DP_INTER_OP_PARALLELISM_THREADS := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: install demo clean-demo test test-long test-versions faults bench bench-mo-s-o
+.PHONY: install demo clean-demo test test-long test-versions docs faults bench bench-mo-s-o
 
 install: .venv/installed
 
@@ -14,7 +14,7 @@ install: .venv/installed
 	$(PYTHON) -m venv .venv
 	@(while sleep 20; do echo "... still installing"; done) & heartbeat=$$!; \
 	trap "kill $$heartbeat" EXIT; \
-	.venv/bin/python -m pip install -e ".[cpu,torch,chgnet,sevennet,xtb,dev]"
+	.venv/bin/python -m pip install -e ".[cpu,torch,chgnet,sevennet,xtb,dev,docs]"
 	touch $@
 
 demo: install
@@ -37,6 +37,10 @@ test-long: install
 test-versions: install
 	tests/versions.sh 3.10 lowest-direct
 	tests/versions.sh 3.13 highest
+
+# The pages of docs/, for a browser: docs/_build/index.html.
+docs: install
+	sphinx-build -W --keep-going -n -q docs docs/_build
 
 # All of tests/faults, also what takes hours; make test runs a sample.
 faults: install
