@@ -60,7 +60,7 @@ def test_what_is_not_accepted():
 
 def test_every_command_that_is_named_exists():
     text = "".join(page.read_text() for page in PAGES)
-    assert set(re.findall(r"`ipip ([a-z]+)", text)) == set(COMMANDS)
+    assert set(re.findall(r"`ipip ([a-z]+)", text)) <= set(COMMANDS)
     for target in set(re.findall(r"`make ([a-z-]+)", text)):
         done = subprocess.run(["make", "-n", target], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
