@@ -66,6 +66,12 @@ def test_every_command_that_is_named_exists():
         assert done.returncode == 0, done.stderr
 
 
+def test_files_that_are_copied_exist():
+    sources = re.findall(r"^ *cp (?:-r )?(\S+)", "".join(text for _, text in blocks("sh")), re.MULTILINE)
+    assert sources
+    assert [source for source in sources if not (ROOT / source).exists()] == []
+
+
 def test_the_page_of_commands_has_all():
     page = (ROOT / "docs/commands.md").read_text()
     assert [name for name in COMMANDS if f"`ipip {name}`" not in page] == []
