@@ -28,6 +28,8 @@ INIT = Path("init")  # where `ipip init` works
 LOCK = Path("ipip.lock")  # locked by the `dpgen run` that works in the folder
 GATE = Path("iter.000000/00.ipip/seed/gate.json")  # the bounds of reference data and seed pool
 STARTED = Path("iter.000000/00.ipip/param.json")  # the parameters of the latest start
+PROGRESS = Path("iter.000000/00.ipip/progress.json")  # what the run is doing, written every few seconds
+RECORD = Path("record.dpgen")  # the stages that DP-GEN has finished
 RECORD_COPY = Path("iter.000000/00.ipip/record.dpgen")
 SUBMISSION = re.compile(r"[0-9a-f]{40}\.json")  # dpdispatcher's record of a submission, beside its tasks
 

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from ipip_dp.cli import label, models, run
+from ipip_dp.cli import label, models, run, status
 from ipip_dp.errors import IpipError, disk_full
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ for command in (
     label.predict,
     models.evaluate,
     models.forget,
-    run.status,
+    status.status,
     run.doc,
 ):
     app.command()(command)

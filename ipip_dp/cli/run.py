@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""Commands on a run: check its input, make its first data, look at it, explain its keys."""
+"""Commands on a run: check its input, make its first data, explain its keys."""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-from rich.console import Console
 
 from ipip_dp.cli.options import MachineFile, ParamFile, run_context
 
@@ -26,19 +24,6 @@ def init(param: ParamFile = Path("param.json"), machine: MachineFile = Path("mac
     counts = init_data.init(context)
     for name, folder in init_data.targets(context).items():
         print(f"{folder}: {counts[name]} frames")
-
-
-def status() -> None:
-    """Show how far the run in this folder is, and how the error fell."""
-    from ipip_dp.cli import status as progress
-
-    console = Console()
-    if not console.is_terminal:  # rich would take 80 columns and cut the headings
-        console = Console(width=120)
-    for table in progress.tables():
-        console.print(table)
-    for line in progress.lines():
-        print(line)
 
 
 def doc() -> None:

@@ -1,93 +1,50 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""What a run has reached so far, from what is on disk."""
+"""`ipip status`: how far a run is."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
 
-from ipip_dp import workdir
+import typer
+from rich.console import Console, Group
+from rich.live import Live
+
 from ipip_dp.errors import IpipError
-from ipip_dp.evaluation import curve
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-TABLES = {
-    "Force RMSE on held-out reference frames (eV/Angstrom)": {
-        "iteration": "iteration",
-        "pool": "pool_frames",
-        "|D|": "reference_frames",
-        "teacher": "teacher_force_rmse",
-        "student": "student_force_rmse",
-        "ensemble": "ensemble_force_rmse",
-    },
-    "Exploration, and the median force RMSE of explored frames with reference labels (eV/Angstrom)": {
-        "iteration": "iteration",
-        "MD": "md",
-        "held": "md_held",
-        "in-domain": "in_domain",
-        "candidate": "candidate",
-        "failed": "failed",
-        "teacher": "on_policy_teacher_force_median",
-        "ensemble": "on_policy_force_median",
-    },
-}
+INTERVAL = 5.0  # seconds between two looks of --watch
 
 
-def tables() -> list[Table]:
-    """The learning curve: errors on held-out frames, and where MD went.
+def status(
+    folder: Annotated[Path, typer.Argument(help="Where `dpgen run` works.")] = Path(),
+    as_json: Annotated[bool, typer.Option("--json", help="Print all that is known, as JSON.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again every few seconds, until Ctrl-C.")] = False,
+) -> None:
+    """Say how far a run is, whether it is alive, and which model to use; changes nothing."""
+    from ipip_dp.status import show, state
 
-    Raises
-    ------
-    IpipError
-        If no iteration has been evaluated.
-    """
-    from rich.table import Table
-
-    rows = curve.rows()
-    if not rows:
-        raise IpipError("no evaluated iteration in this folder; run `ipip status` in the folder of `dpgen run`")
-    result = []
-    for title, columns in TABLES.items():
-        table = Table(title=title)
-        for name in columns:
-            table.add_column(name, justify="right")
-        for row in rows:
-            values = [row[key] for key in columns.values()]
-            if any(value != "" for value in values[1:]):
-                table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in values))
-        if table.row_count:
-            result.append(table)
-    return result
-
-
-def timing() -> tuple[float, float]:
-    """Seconds all finished stages took, and those of them spent in dispatched commands."""
-    total = dispatched = 0.0
-    for iteration in workdir.iterations():
-        if iteration.timing.is_file():
-            for stage in json.loads(iteration.timing.read_text()).values():
-                total += stage["seconds"]
-                dispatched += stage["dispatched"]
-    return total, dispatched
-
-
-def lines() -> list[str]:
-    """Where the run is, why it ended, where the models are, how the time was spent."""
-    last = workdir.iterations()[-1]
-    result = []
-    if last.stop.is_file():
-        stop = json.loads(last.stop.read_text())
-        result.append(f"The run ended: {stop['reason']}.")
-        result.append(f"Best models (iteration {stop['best_iteration']}): {' '.join(stop['models'])}")
+    if as_json and watch:
+        raise IpipError("--json and --watch: expected one of them")
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise IpipError(f"{folder}: {error.strerror}; expected the folder of a `dpgen run`") from None
+    if as_json:
+        typer.echo(json.dumps(show.document(state.read()), indent=2, default=str))
+    elif watch:
+        if not Console().is_terminal:
+            raise IpipError("--watch: expected a terminal; `ipip status --json` is for programs")
+        with suppress(KeyboardInterrupt), Live(screen=True, auto_refresh=False) as live:
+            while True:
+                live.update(Group(*show.renderables(state.read(), folder)), refresh=True)
+                time.sleep(INTERVAL)
     else:
-        done = [name for name in ("seed", "pool", "pretrain", "evaluate", "relabel") if (last.ipip / name).exists()]
-        result.append(f"Iteration {last.index} is under way; on disk: {', '.join(done)}.")
-    total, dispatched = timing()
-    if total:
-        result.append(
-            f"{total:.0f} s in finished stages, {100 * (total - dispatched) / total:.1f}% of it outside "
-            f"dispatched commands."
-        )
-    return result
+        console = Console()
+        if not console.is_terminal and "COLUMNS" not in os.environ:  # rich would take 80 columns and wrap lines
+            console = Console(width=1000)
+        for item in show.renderables(state.read(), folder):
+            console.print(item, soft_wrap=getattr(item, "overflow", None) == show.VERBATIM, highlight=False)

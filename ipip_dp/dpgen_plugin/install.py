@@ -179,7 +179,7 @@ def user_errors() -> Iterator[None]:
 def timed(context: Context, name: str) -> Iterator[None]:
     """Poll the queue as ``ipip.check_interval`` says, and record how long the stage and its jobs took."""
     start = time.monotonic()
-    with dispatch.submissions(context.mdata, context.params.check_interval) as durations:
+    with dispatch.submissions(context.mdata, context.params.check_interval, name) as durations:
         yield
     path = context.iteration.timing
     stages = json.loads(path.read_text()) if path.is_file() else {}

@@ -5,20 +5,17 @@ from __future__ import annotations
 
 import fcntl
 import functools
-import os
-import re
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipip_dp import workdir
 from ipip_dp.errors import IpipError
+from ipip_dp.status.life import this_process
+from ipip_dp.status.record import finished_stages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import IO
-
-RECORD = Path("record.dpgen")
 
 
 @functools.cache
@@ -61,7 +58,7 @@ def claim(folder: Path) -> IO[str]:
     except OSError as error:
         dlog.warning(f"ipip: {path}: cannot be locked ({error.strerror}); do not start a second dpgen run here")
     file.truncate(0)
-    file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+    file.write(f"{this_process()}\n")
     file.flush()
     return file
 
@@ -81,40 +78,17 @@ def keep_record(record_iter: Callable) -> Callable:
 def restore_record() -> None:
     """Mend a ``record.dpgen`` that was cut short, emptied or lost.
 
-    DP-GEN fails on half a last line, and does finished work again if lines are missing. The
-    lines it can read count, or our copy if that got further. The last stages do not count if
-    their folder has been removed: that is how to have a stage, and all later ones, done again on purpose.
+    DP-GEN fails on half a last line, and does finished work again if lines are missing. What counts is
+    :func:`ipip_dp.status.record.finished_stages`.
     """
     from dpgen import dlog
 
-    text = RECORD.read_text(errors="replace") if RECORD.is_file() else ""
-    kept = _stages(workdir.RECORD_COPY.read_text()) if workdir.RECORD_COPY.is_file() else []
-    stages = max(_stages(text), kept, key=lambda stages: stages[-1:])
-    while stages and not _folder(*stages[-1]).is_dir():
-        stages.pop()
-    mended = "".join(f"{iteration} {task}\n" for iteration, task in stages)
+    text = workdir.RECORD.read_text(errors="replace") if workdir.RECORD.is_file() else ""
+    mended = "".join(f"{iteration} {stage}\n" for iteration, stage in finished_stages())
     if mended == text:
         return
-    workdir.write_text(RECORD, mended)
+    workdir.write_text(workdir.RECORD, mended)
     dlog.warning(
-        f"ipip: {RECORD} ended with {text[-12:]!r} and now ends with {mended[-12:]!r}, the last stages that finished; "
-        "to have a stage done again, remove its folder and those of all later stages"
+        f"ipip: {workdir.RECORD} ended with {text[-12:]!r} and now ends with {mended[-12:]!r}, the last stages that "
+        "finished; to have a stage done again, remove its folder and those of all later stages"
     )
-
-
-def _folder(index: int, stage: int) -> Path:
-    """DP-GEN's folder of a stage."""
-    iteration = workdir.Iteration(index)
-    return (iteration.train, iteration.exploration, iteration.fp)[stage // 3]
-
-
-def _stages(text: str) -> list[tuple[int, int]]:
-    """Iteration and stage of every line of a record up to the first that DP-GEN cannot read."""
-    stages = []
-    for line in text.splitlines():
-        match = re.fullmatch(r"\s*(\d+)\s+([0-8])\s*", line)
-        if match is None and line.strip():
-            break
-        if match is not None:
-            stages.append((int(match[1]), int(match[2])))
-    return stages

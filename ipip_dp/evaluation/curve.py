@@ -34,7 +34,7 @@ def rows() -> list[dict[str, Any]]:
             "student_force_rmse": float(np.mean([student["force_rmse"] for student in errors["students"]])),
             "ensemble_force_rmse": errors["ensemble"]["force_rmse"],
             "ensemble_energy_rmse_per_atom_raw": errors["ensemble"].get("energy_rmse_per_atom_raw", ""),
-            "ensemble_energy_rmse_per_atom_aligned": _aligned(errors["ensemble"]),
+            "ensemble_energy_rmse_per_atom_aligned": aligned(errors["ensemble"]),
         }
         result.append({**row, **_explored(iteration)})
     return result
@@ -73,7 +73,7 @@ def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
-def _aligned(errors: dict[str, Any]) -> Any:
+def aligned(errors: dict[str, Any]) -> Any:
     """The energy error after alignment; until version 0.1 there was no other, and it had this name."""
     return errors.get("energy_rmse_per_atom_aligned", errors.get("energy_rmse_per_atom"))
 

@@ -10,6 +10,8 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from ipip_dp.pace import Pace, amount
+
 if TYPE_CHECKING:
     from typing import Self  # pragma: no cover
 
@@ -42,7 +44,6 @@ class Progress:
 
     def __enter__(self) -> Self:
         """Start showing."""
-        self._start = time.monotonic()
         if sys.stderr.isatty():
             self._show_bar()
         else:
@@ -78,6 +79,8 @@ class Progress:
         self._task = self._bar.add_task(f"{self.title} ({self.unit})", total=self.total)
 
     def _log(self) -> None:
+        since = None
         while not self._finished.wait(LOG_INTERVAL):
-            seconds = time.monotonic() - self._start
-            logger.info("%s: %d of %d %s, %.0f s", self.title, self.done, self.total, self.unit, seconds)
+            now = Pace(time.monotonic(), self.done)
+            since = now.since(since)
+            logger.info("%s: %s", self.title, amount(now.done, self.total, self.unit, now.left(since, self.total)))

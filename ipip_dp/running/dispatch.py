@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import functools
 import shlex
-import threading
 import time
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ipip_dp import workdir
 from ipip_dp.errors import IpipError
 from ipip_dp.running import orphans, outage
+from ipip_dp.running.report import Report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 FALLBACK = {"ipip_pretrain": "train", "ipip_label": "model_devi"}
 
 LOG = "ipip.log"  # in every task folder
-HEARTBEAT = 20.0  # seconds between two signs of life
 # What else there is to say when the last line of a failed task's log contains these words.
 HINTS = {
     "Killed": "from outside: out of memory, or out of time?",
@@ -189,8 +188,8 @@ def _hint(line: str) -> str:
 
 
 @contextmanager
-def submissions(mdata: dict[str, Any], check_interval: float) -> Iterator[list[float]]:
-    """Let every submission made inside look at its jobs every ``check_interval`` seconds.
+def submissions(mdata: dict[str, Any], check_interval: float, stage: str = "work") -> Iterator[list[float]]:
+    """Let every submission made inside look at its jobs every ``check_interval`` seconds, and report progress.
 
     dpdispatcher's 30 s cannot be changed through DP-GEN, which calls
     ``run_submission()`` without arguments. Jobs that failed in an earlier call of ``dpgen
@@ -204,6 +203,8 @@ def submissions(mdata: dict[str, Any], check_interval: float) -> Iterator[list[f
         machine.json; what a section over SSH needs is replaced in dpdispatcher only if there is one.
     check_interval : float
         Seconds.
+    stage : str
+        What the submissions are for.
 
     Yields
     ------
@@ -214,6 +215,7 @@ def submissions(mdata: dict[str, Any], check_interval: float) -> Iterator[list[f
 
     original = Submission.run_submission
     durations: list[float] = []
+    report = Report(stage)
 
     @functools.wraps(original)
     def run_submission(self: Any, **options: Any) -> Any:
@@ -228,19 +230,18 @@ def submissions(mdata: dict[str, Any], check_interval: float) -> Iterator[list[f
         logs = [_log(self, task) for task in self.belonging_tasks]
         earlier = {path: path.stat().st_size for path in logs if path.is_file()}
         start = time.monotonic()
-        finished = threading.Event()
-        threading.Thread(target=_report_progress, args=(self, start, finished), daemon=True).start()
+        report.begin(self)
         try:
             return original(self, **{"check_interval": check_interval, **options})
         except RuntimeError as error:  # dpdispatcher's, when a job has failed too often
             raise _failure(self, earlier, str(error)) from error
         finally:
-            finished.set()
+            report.end()
             durations.append(_time_in_jobs(self, time.monotonic() - start))
 
     Submission.run_submission = run_submission
     try:
-        with outage.connections() if uses_ssh(mdata) else nullcontext():
+        with report, outage.connections() if uses_ssh(mdata) else nullcontext():
             yield durations
     finally:
         Submission.run_submission = original
@@ -266,23 +267,3 @@ def _time_in_jobs(submission: Any, seconds: float) -> float:
     # Times of files are the clock's, which may jump.
     in_jobs = max(path.stat().st_mtime for path in ended) - min(path.stat().st_mtime for path in begun)
     return min(seconds, max(0.0, in_jobs))
-
-
-def _report_progress(submission: Any, start: float, finished: threading.Event) -> None:
-    """Log a sign of life of a submission every ``HEARTBEAT`` seconds.
-
-    The newest line of its tasks' logs is on this machine only while jobs run in place.
-    """
-    from dpdispatcher.dlog import dlog
-
-    folder = Path(submission.work_base)
-    logs = {folder / task.task_work_path / task.outlog for task in submission.belonging_tasks}
-    while not finished.wait(HEARTBEAT):
-        written = [path for path in logs if path.is_file()]
-        line = ""
-        if written:
-            newest = max(written, key=lambda path: path.stat().st_mtime)
-            words = newest.read_text(errors="replace").strip().splitlines()
-            line = f"; {newest}: {words[-1].strip()[-100:]}" if words else ""
-        seconds = time.monotonic() - start
-        dlog.info(f"ipip: {folder}: {len(submission.belonging_tasks)} tasks, {seconds:.0f} s{line}")

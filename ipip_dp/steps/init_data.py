@@ -69,7 +69,7 @@ def init(context: Context) -> dict[str, int]:
                 f"of sys_configs, found {found}"
             )
     if missing:
-        with dispatch.submissions(context.mdata, context.params.check_interval):
+        with dispatch.submissions(context.mdata, context.params.check_interval, "init"):
             tasks = {name: _teacher_md(context, name) for name in missing}
             for name in missing:
                 _choose(context, name, tasks[name])

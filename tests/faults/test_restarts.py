@@ -147,11 +147,11 @@ RECORDS = {
 def test_a_damaged_record_is_mended(text, ended, monkeypatch, caplog):
     monkeypatch.chdir(ended.folder)
     if text is None:
-        restart.RECORD.unlink()
+        workdir.RECORD.unlink()
     else:
-        restart.RECORD.write_text(text)
+        workdir.RECORD.write_text(text)
     restart.restore_record()
-    assert restart.RECORD.read_text() == RECORD
+    assert workdir.RECORD.read_text() == RECORD
     assert caplog.text.count("ipip: record.dpgen ended with") == 1
     restart.restore_record()
     assert caplog.text.count("ipip: record.dpgen ended with") == 1
@@ -170,10 +170,10 @@ def test_a_stage_whose_folder_is_removed_is_done_again(ended, monkeypatch):
     monkeypatch.chdir(ended.folder)
     shutil.rmtree("iter.000001")
     restart.restore_record()
-    assert restart.RECORD.read_text() == RECORD[:36]
+    assert workdir.RECORD.read_text() == RECORD[:36]
     shutil.rmtree("iter.000000/02.fp")
     restart.restore_record()
-    assert restart.RECORD.read_text() == RECORD[:24]
+    assert workdir.RECORD.read_text() == RECORD[:24]
 
 
 @pytest.mark.long
