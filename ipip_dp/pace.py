@@ -20,8 +20,8 @@ class Pace(NamedTuple):
         return earlier if earlier is not None and earlier.done < self.done else self
 
     def left(self, since: Pace | None, total: int) -> float | None:
-        """Seconds until the total is reached, if work goes on as since an earlier moment; None if it has not begun."""
-        if since is None or since.done >= self.done:
+        """Seconds until the total is reached, if work goes on as since an earlier moment; None if it does not show."""
+        if since is None or not since.done < self.done < total:
             return None
         return (total - self.done) * (self.time - since.time) / (self.done - since.done)
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from ipip_dp.backends.base import PREFIX, Backend, Checkpoint, Parameter, file_of
 from ipip_dp.errors import IpipError
+from ipip_dp.quiet import quiet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +44,8 @@ class TensorFlowCheckpoint(Checkpoint):
     @classmethod
     def read(cls, prefix: Path) -> TensorFlowCheckpoint:
         """Read all tensors and the training script stored in the graph."""
-        import tensorflow as tf
+        with quiet():
+            import tensorflow as tf
 
         meta = file_of(prefix, ".meta")
         script = _training_script(meta)
@@ -152,9 +154,10 @@ class TensorFlowCheckpoint(Checkpoint):
     @staticmethod
     def load_potential(prefix: Path) -> Any:
         """Freeze into ``<prefix>.pb`` and load that."""
-        from deepmd.infer import DeepPot
-        from deepmd.tf.entrypoints.freeze import freeze
-        from deepmd.tf.env import tf
+        with quiet():
+            from deepmd.infer import DeepPot
+            from deepmd.tf.entrypoints.freeze import freeze
+            from deepmd.tf.env import tf
 
         frozen = file_of(prefix, ".pb")
         with tf.Graph().as_default():

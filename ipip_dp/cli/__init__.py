@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 
 import typer
@@ -30,8 +32,19 @@ for command in (
     app.command()(command)
 
 
+def show_log() -> None:
+    """Show the log of this package, and of others what they warn of."""
+    handler = logging.StreamHandler()
+    handler.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith("ipip_dp"))
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True, handlers=[handler]
+    )
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # of TensorFlow's libraries errors
+
+
 def main() -> None:
     """Run the command line; a problem the user can fix becomes one message and status 1."""
+    show_log()
     try:
         with disk_full():
             app()

@@ -15,7 +15,6 @@ from ipip_dp.cli.options import (
     TypeMapOption,
     gate_of,
     labeler_and_elements,
-    log_progress,
 )
 
 
@@ -32,7 +31,6 @@ def md(
     from ipip_dp.labelers import make_labeler
     from ipip_dp.labelers import md as teacher_md
 
-    log_progress()
     value = inputs.load(settings)
     inputs.require_schema(teacher_md.settings_argument(), value, str(settings))
     labeler = functools.cache(lambda: make_labeler(value["labeler"], value["type_map"]))  # one for all temperatures
@@ -82,7 +80,6 @@ def label(
     """Label frames one by one; failures are listed with their reasons in OUTPUT/failed.json."""
     from ipip_dp.labelers import batch
 
-    log_progress()
     config, elements = labeler_and_elements(labeler, param, type_map)
     limits = {"min_distance": min_distance, "max_force": max_force, "max_neighbor_distance": max_neighbor_distance}
     gate = gate_of(param, limits)

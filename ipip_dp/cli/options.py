@@ -68,10 +68,3 @@ def elements_of(type_map: str | None) -> list[str]:
     if not all(elements) or len(set(elements)) < len(elements):
         raise IpipError(f"--type-map: expected every element once, in order, as in Mo,S,O; found {type_map or 'none'}")
     return elements
-
-
-def log_progress() -> None:
-    """Show the log of the package."""
-    import logging
-
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)

@@ -18,6 +18,7 @@ from dpdata.driver import Driver
 from ipip_dp.errors import IpipError
 from ipip_dp.labelers.base import Ensemble, LabelerError, files_among
 from ipip_dp.labelers.frames import element_indices, periodic_cells
+from ipip_dp.quiet import quiet
 from ipip_dp.text import reason
 
 if TYPE_CHECKING:
@@ -202,7 +203,8 @@ def _type_map_of_frozen(model: str) -> list[str]:
 
 def _load(model: str, head: str | None) -> DeepPot:
     try:
-        from deepmd.infer import DeepPot
+        with quiet():
+            from deepmd.infer import DeepPot
     except ImportError as error:
         raise LabelerError(
             f'labeler type dp needs DeePMD-kit: {error}; install it with: pip install "ipip-dp[cpu]"'
@@ -211,6 +213,7 @@ def _load(model: str, head: str | None) -> DeepPot:
     model = _file(model)
     options = {"head": head, "no_jit": True} if model.endswith(CHECKPOINT) else {}
     try:
-        return DeepPot(model, **options)
+        with quiet():
+            return DeepPot(model, **options)
     except Exception as error:
         raise LabelerError(f"model {model!r} cannot be loaded by DeePMD-kit: {reason(error)}") from error

@@ -14,6 +14,7 @@ from ipip_dp.data import labelled, systems
 from ipip_dp.errors import IpipError
 from ipip_dp.labelers.base import Ensemble
 from ipip_dp.labelers.execute import Task, label_task
+from ipip_dp.labelers.progress import Progress
 from ipip_dp.labelers.registry import make_labeler
 
 if TYPE_CHECKING:
@@ -43,18 +44,32 @@ def predict(folders: Sequence[Path], output: Path, config: dict[str, Any], type_
     type_map : sequence of str
         The elements, in the order of param.json.
     """
-    blocks = itertools.chain(*[labelled.read(system, type_map) for system in systems.find(folders)])
-    labeler = make_labeler(config, list(type_map))
-    if isinstance(labeler, Ensemble):
-        predictions: Iterator[dict[str, np.ndarray]] = (labeler.predict_members(block.data) for block in blocks)
-    else:
-        predictions = _predict_one_by_one(labeler, blocks)
-    workdir.write_arrays(
-        output, ((f"{i}/{name}", values) for i, block in enumerate(predictions) for name, values in block.items())
-    )
+    found = systems.find(folders)
+    blocks = itertools.chain(*[labelled.read(system, type_map) for system in found])
+    n_frames = sum(rows.stop - rows.start for system in found for _, rows in systems.blocks(system))
+    with Progress("predicting", n_frames, "frames") as progress:
+        labeler = make_labeler(config, list(type_map))
+        if isinstance(labeler, Ensemble):
+            predictions = _predict_members(labeler, blocks, progress)
+        else:
+            predictions = _predict_one_by_one(labeler, blocks, progress)
+        workdir.write_arrays(
+            output, ((f"{i}/{name}", values) for i, block in enumerate(predictions) for name, values in block.items())
+        )
 
 
-def _predict_one_by_one(labeler: Labeler, blocks: Iterable[dpdata.LabeledSystem]) -> Iterator[dict[str, np.ndarray]]:
+def _predict_members(
+    labeler: Ensemble, blocks: Iterable[dpdata.LabeledSystem], progress: Progress
+) -> Iterator[dict[str, np.ndarray]]:
+    """Predictions of every model of a labeler."""
+    for block in blocks:
+        yield labeler.predict_members(block.data)
+        progress.update(progress.done + len(block))
+
+
+def _predict_one_by_one(
+    labeler: Labeler, blocks: Iterable[dpdata.LabeledSystem], progress: Progress
+) -> Iterator[dict[str, np.ndarray]]:
     """Predictions of a labeler that is one model; it may fail on some frames, but not on all."""
     size = labeler.frames_per_call
     n_labelled = 0
@@ -73,6 +88,7 @@ def _predict_one_by_one(labeler: Labeler, blocks: Iterable[dpdata.LabeledSystem]
                 has_virials |= "virials" in labels
             n_labelled += len(outcome.labels)
             reason = next(iter(outcome.reasons.values()), reason)
+            progress.update(progress.done + len(part))
         if not has_virials:
             del predictions["virials"]
         yield predictions

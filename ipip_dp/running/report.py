@@ -77,6 +77,6 @@ class Report:
             jobs = submission.belonging_jobs
             states = Counter(job.job_state.name for job in jobs if job.job_state is not None)
             retried = sum(job.fail_count > 0 for job in jobs)
-            Beat(self._stage, folder, states, retried, self._since).write()
+            Beat(self._stage, folder, dict(states), retried, self._since).write()
             said = done.describe(left) if done is not None else f"{len(submission.belonging_tasks)} tasks"
             return f"{folder}: {said}; {jobs_in_words(states)}, {for_so_long}"

@@ -100,21 +100,17 @@ def read(folder: Path) -> Work | None:
 
 
 def _submission(folder: Path) -> list[Task]:
-    """The tasks of the latest submission in a folder, one with unfinished tasks if there is any."""
-    found = []
-    for path in folder.glob("*.json"):
-        if workdir.SUBMISSION.fullmatch(path.name):
-            try:
-                note, written = json.loads(path.read_text()), path.stat().st_mtime
-            except (OSError, ValueError):  # it is just being replaced
-                continue
-            jobs = [job for each in note.get("belonging_jobs", ()) for job in each.items()]
-            found.append((written, [task for name, job in jobs for task in _tasks(folder, name, job)]))
-    return max(found, key=lambda each: (not all(task.finished for task in each[1]), each[0]), default=(0, []))[1]
+    """The tasks of the latest submission in a folder."""
+    notes = [path for path in folder.glob("*.json") if workdir.SUBMISSION.fullmatch(path.name)]
+    if not notes:
+        return []
+    note = _json(max(notes, key=lambda path: path.stat().st_mtime))
+    jobs = [each for job in note.get("belonging_jobs", ()) for each in job.items()]
+    return [task for name, job in jobs for task in _tasks(folder, name, job)]
 
 
 def _tasks(folder: Path, job: str, note: dict[str, Any]) -> Iterator[Task]:
-    """The tasks of a job; dpdispatcher's script tags those that finish, and keeps the end of the last failed one's log."""
+    """The tasks of a job; dpdispatcher's script tags what has finished, and keeps the log of what has failed last."""
     flag, error = folder / f"{job}_flag_if_job_task_fail", folder / f"{job}_last_err_file"
     failed = error.read_text(errors="replace").splitlines()[:1] if _text(flag).strip() == "1" else []
     for task in note["job_task_list"]:
@@ -165,8 +161,9 @@ def _teacher_md(folder: Path) -> Amount | None:
         if (folder / f"labels/{temperature:g}K/md.json").exists():
             done += settings["nsteps"]
         else:
-            _, _, now = tail(folder / "ipip.log").rpartition(f"MD at {temperature:g} K:")
-            done += (read_amount(now) or (0,))[0]
+            _, begun, now = tail(folder / "ipip.log").rpartition(f"MD at {temperature:g} K:")
+            amount_of_it = read_amount(now) if begun else None
+            done += amount_of_it[0] if amount_of_it else 0
             break
     return done, settings["nsteps"] * len(settings["temperatures"]), "MD steps"
 

@@ -3,17 +3,23 @@
 
 from __future__ import annotations
 
-import re
+import json
+import shutil
+from pathlib import Path
 
 import pytest
 
 from ipip_dp import workdir
-from ipip_dp.workdir import Iteration
 from tests.cli.conftest import check_mistake
+from tests.conftest import Run
 
 # What is typed, and the line that answers.
 WRONG = [
-    (["status"], "no evaluated iteration in this folder; run `ipip status` in the folder of `dpgen run`"),
+    (["status", "structures"], "{folder}: no run in this folder, and no param.json; give the folder of "),
+    (["status", "no-such-folder"], "no-such-folder: No such file or directory; expected the folder of a `dpgen run`"),
+    (["status", "param.json"], "param.json: Not a directory; expected the folder of a `dpgen run`"),
+    (["status", "--json", "--watch"], "--json and --watch: expected one of them"),
+    (["status", "--watch"], "--watch: expected a terminal; `ipip status --json` is for programs"),
 ]
 
 
@@ -22,45 +28,63 @@ def test_a_mistake_is_one_line(ipip, words, line):
     check_mistake(ipip, words, line)
 
 
-def evaluated(index: int, ensemble: float, **changes) -> Iteration:
-    """An iteration on disk with its errors and the time it took."""
-    iteration = Iteration(index)
-    errors = {
-        "pool_frames": 100 + index,
-        "reference_frames": 24,
-        "teacher": {"force_rmse": 0.4},
-        "students": [{"force_rmse": ensemble + 0.1}, {"force_rmse": ensemble + 0.3}],
-        "ensemble": {"force_rmse": ensemble, "energy_rmse_per_atom": 0.01},
-    }
-    workdir.write_json(iteration.metrics, {**errors, **changes})
-    workdir.write_json(iteration.timing, {"train": {"seconds": 60.0, "dispatched": 45.0}})
-    return iteration
+def test_a_run_that_has_not_started(ipip):
+    assert ipip("status").output == "Not started.\nTo start, type: dpgen run param.json machine.json\n"
+    Path("param.json").rename("mos2.json")
+    Path("machine.json").rename("node7.json")
+    shutil.rmtree("data/held_out")
+    assert ipip("status", ".").output == (
+        "Not started.\nMissing: data/held_out. `ipip init` makes data if ipip.reference is given.\n"
+        "To start, type: dpgen run mos2.json node7.json\n"
+    )
 
 
-def test_the_learning_curve_and_where_the_run_is(ipip):
-    first, second = evaluated(0, 0.5), evaluated(1, 0.25)
-    counts = {"accurate": 3, "candidate": 2, "failed": 1, "md": 8, "blown_up": 1, "held": 7}
-    workdir.write_json(first.relabel / "explored.json", counts)
-    median = {"n_frames": 2, "ensemble": {"force_median": 0.55}, "teacher": {"force_median": 0.81}}
-    workdir.write_json(first.on_policy / "metrics.json", median)
-    second.pool.mkdir()
-    typed = ipip("status")
-    rows = [re.findall(r"[\d.]+", line) for line in typed.output.splitlines() if "│" in line]
-    assert rows == [
-        ["0", "100", "24", "0.4000", "0.7000", "0.5000"],
-        ["1", "101", "24", "0.4000", "0.4500", "0.2500"],
-        ["0", "8", "7", "3", "2", "1", "0.8100", "0.5500"],
-    ]
-    assert all(name in typed.output for name in ("iteration", "teacher", "student", "ensemble", "candidate"))
-    assert "Iteration 1 is under way; on disk: pool, evaluate." in typed.output
-    assert "120 s in finished stages, 25.0% of it outside dispatched commands." in typed.output
-
-
-def test_why_the_run_ended_and_where_the_models_are(ipip):
-    iteration = evaluated(0, 0.5)
-    models = ["iter.000000/00.train/graph.000.pb", "iter.000000/00.train/graph.001.pb"]
-    workdir.write_json(iteration.stop, {"reason": "it is enough", "best_iteration": 0, "models": models})
+def test_a_plain_run(ipip):
+    ipip.run.param = {key: value for key, value in ipip.run.param.items() if key != "ipip"}
+    assert ipip("status").output == "A plain DP-GEN run: param.json has no section ipip, and nothing has run.\n"
+    Path("iter.000000/00.train").mkdir(parents=True)
+    Path("record.dpgen").write_text("0 0\n0 1\n")
     lines = ipip("status").output.splitlines()
-    assert "The run ended: it is enough." in lines
-    assert f"Best models (iteration 0): {' '.join(models)}" in lines
-    assert not any("under way" in line for line in lines)
+    assert lines[0] == "A plain DP-GEN run: param.json has no section ipip."
+    assert lines[1].startswith("Iteration 0, train (DP-GEN's stage 02, post_train, the first that has not finished)")
+
+
+def test_a_run_that_has_stopped_says_why_and_how_it_goes_on(ipip):
+    workdir.write_json(workdir.STARTED, ipip.run.param)
+    Path("dpgen.log").write_text("1 - ERROR : ipip: old\n2 - INFO : start\n3 - ERROR : ipip: lr\n4 - ERROR : ipip: x\n")
+    assert ipip("status").output.splitlines() == [
+        "Stopped here (no process holds ipip.lock).",
+        "It ended with: lr",
+        "It ended with: x",
+        "To go on, type: dpgen run param.json machine.json",
+        "Iteration 0, seed (DP-GEN's stage 00, make_train, the first that has not finished), "
+        "in iter.000000/00.ipip/seed",
+    ]
+
+
+def test_inside_a_run_its_folder_is_named(ipip, monkeypatch):
+    workdir.write_json(workdir.STARTED, ipip.run.param)
+    monkeypatch.chdir("iter.000000")
+    typed = ipip("status")
+    assert (typed.status, typed.errors.count("\n")) == (1, 1)
+    assert f"the run is in {ipip.run.folder}" in typed.errors
+
+
+@pytest.mark.slow
+def test_a_finished_run_copied_to_where_nobody_can_write(finished, tmp_path):
+    copy = Run(tmp_path / "copy")
+    shutil.copytree(finished.folder, copy.folder, symlinks=True)
+    paths = [copy.folder, *copy.folder.rglob("*")]
+    for path in paths:
+        if not path.is_symlink():
+            path.chmod(0o555 if path.is_dir() else 0o444)
+    before = {path: path.lstat().st_mtime_ns for path in paths}
+    said = json.loads(copy("ipip", "status", "--json").stdout)
+    stop = json.loads((finished.folder / "iter.000001/00.ipip/stop.json").read_text())
+    assert (said["state"], said["why"]) == ("finished", stop["reason"])
+    assert said["best"]["iteration"] == stop["best_iteration"] and said["best"]["model"] in stop["models"]
+    assert [row["iteration"] for row in said["curve"]] == [0, 1]
+    assert {path: path.lstat().st_mtime_ns for path in [copy.folder, *copy.folder.rglob("*")]} == before
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            path.chmod(0o755)

@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 import sys
-import time
 
 import pytest
 from dpdispatcher.utils.record import record
@@ -125,20 +123,6 @@ def test_a_finished_submission_does_not_run_again(in_place, run_folder):
     for _ in range(2):
         submit(in_place, run_folder / "work", ["sh", "-c", f"echo x >> {run_folder}/count"])
     assert (run_folder / "count").read_text() == "x\n"
-
-
-def test_there_are_signs_of_life(in_place, run_folder, monkeypatch, caplog):
-    monkeypatch.setattr(dispatch, "HEARTBEAT", 0.2)
-    from dpdispatcher.dlog import dlog
-
-    monkeypatch.setattr(dlog, "propagate", True)
-    with caplog.at_level(logging.INFO, logger=dlog.name):
-        submit(in_place, run_folder / "work", ["sh", "-c", "echo 50 of 100 frames; sleep 2"])
-    lines = [line for line in caplog.messages if line.startswith("ipip: work: 1 tasks, ")]
-    assert lines and lines[-1].endswith("ipip.log: 50 of 100 frames")
-    n_lines = len(lines)
-    time.sleep(0.5)
-    assert len([line for line in caplog.messages if line.startswith("ipip: work: 1 tasks, ")]) == n_lines
 
 
 def test_submissions_leave_dpdispatcher_as_it_was(in_place, run_folder):
