@@ -78,5 +78,6 @@ class Report:
             states = Counter(job.job_state.name for job in jobs if job.job_state is not None)
             retried = sum(job.fail_count > 0 for job in jobs)
             Beat(self._stage, folder, dict(states), retried, self._since).write()
-            said = done.describe(left) if done is not None else f"{len(submission.belonging_tasks)} tasks"
-            return f"{folder}: {said}; {jobs_in_words(states)}, {for_so_long}"
+            if done is not None and done.begun:
+                return f"{folder}: {done.describe(left)}"
+            return f"{folder}: {len(submission.belonging_tasks)} tasks, {jobs_in_words(states)}, {for_so_long}"

@@ -117,9 +117,10 @@ def _stage(status: Status) -> Iterator[str]:
             yield f"  expected end of this step: {_clock(time.time() + status.left)}"
         if status.work.written is not None:
             yield f"  its jobs last wrote {duration(max(0.0, time.time() - status.work.written))} ago"
-    if status.jobs:
-        again = f"; {status.retried} failed before and were submitted again" if status.retried else ""
-        yield f"  {jobs_in_words(status.jobs)}{again}"
+    if status.jobs and not (status.work and status.work.begun):
+        yield f"  {jobs_in_words(status.jobs)}"
+    if status.retried:
+        yield f"  jobs that failed and were submitted again: {status.retried}"
 
 
 def _clock(when: float) -> str:
@@ -132,9 +133,10 @@ def _model(best: Best, typed: Path) -> Iterator[str]:
     def lines(models: tuple[Path, ...], options: str = "") -> Iterator[str]:
         yield from (f"  {line}" for line in best.lammps([str(typed / model) for model in models], options))
 
+    worse = "" if best.force_rmse < best.teacher_force_rmse else "; it is worse than the teacher"
     yield (
         f"For MD, take the best student of iteration {best.iteration}: {best.force_rmse:.4f} eV/Angstrom on held-out "
-        f"frames (teacher: {best.teacher_force_rmse:.4f})"
+        f"frames (teacher: {best.teacher_force_rmse:.4f}){worse}"
     )
     yield from lines((best.model,))
     if len(best.ensemble) > 1:

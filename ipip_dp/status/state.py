@@ -116,7 +116,9 @@ def _of_run(alive: Life, param: Mapping[str, Any], command: str) -> Status:
     if ended.is_file():
         state, why = "finished", json.loads(ended.read_text())["reason"]
     elif alive.alive:
-        state = "waiting" if jobs and set(jobs) <= {"waiting", "unsubmitted"} else "running"
+        # dpdispatcher takes a job for waiting until it asks for the first time.
+        waits = jobs and set(jobs) <= {"waiting", "unsubmitted"} and not (done and done.begun)
+        state = "waiting" if waits else "running"
     seconds, dispatched = _timing()
     return Status(
         folder=Path.cwd(),

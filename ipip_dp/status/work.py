@@ -37,7 +37,7 @@ class Task:
     finished, failed : bool
         Whether it has; one that has failed may be tried again.
     written : float or None
-        When it last wrote to its log, in seconds since the epoch; None if it has not started.
+        When it last wrote to its log, in seconds since the epoch; None if it has not since it was submitted.
     """
 
     folder: Path
@@ -70,6 +70,11 @@ class Work:
     total: int
     unit: str
     written: float | None
+
+    @property
+    def begun(self) -> bool:
+        """Whether any task has started, so that not all jobs can be waiting in a queue."""
+        return bool(self.started or self.finished or self.failed)
 
     def describe(self, left: float | None = None) -> str:
         """Say it, with the seconds that are left if they are known."""
@@ -111,7 +116,7 @@ def _submission(folder: Path) -> list[Task]:
 
 def _tasks(folder: Path, job: str, note: dict[str, Any]) -> Iterator[Task]:
     """The tasks of a job; dpdispatcher's script tags what has finished, and keeps the log of what has failed last."""
-    flag, error = folder / f"{job}_flag_if_job_task_fail", folder / f"{job}_last_err_file"
+    flag, error, submitted = (folder / f"{job}_{end}" for end in ("flag_if_job_task_fail", "last_err_file", "job_id"))
     failed = error.read_text(errors="replace").splitlines()[:1] if _text(flag).strip() == "1" else []
     for task in note["job_task_list"]:
         path = folder / task["task_work_path"]
@@ -122,8 +127,13 @@ def _tasks(folder: Path, job: str, note: dict[str, Any]) -> Iterator[Task]:
             folder=path,
             finished=finished,
             failed=not finished and any(line.endswith(f"/{task['task_work_path']}/{log.name} <==") for line in failed),
-            written=log.stat().st_mtime if log.exists() else None,
+            written=log.stat().st_mtime if log.exists() and _is_of_this_try(log, submitted) else None,
         )
+
+
+def _is_of_this_try(log: Path, submitted: Path) -> bool:
+    """Whether a log was written since the job was submitted, not by an earlier try; Shell notes that a little late."""
+    return not submitted.exists() or log.stat().st_mtime > submitted.stat().st_mtime - 1
 
 
 def _sum(tasks: list[Task]) -> Amount | None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,6 +49,7 @@ def ipip(quick: Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixtu
     """Type a command in a copy of the quick example, in this process."""
     monkeypatch.chdir(quick.folder)
     monkeypatch.setenv("PATH", ENVIRONMENT["PATH"])
+    monkeypatch.setattr(logging.root, "handlers", [*logging.root.handlers])  # the command sets its own
     Path("cheap.json").write_text(json.dumps(CHEAP))
 
     def type_(*words: str) -> Typed:

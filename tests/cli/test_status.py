@@ -15,7 +15,6 @@ from tests.conftest import Run
 
 # What is typed, and the line that answers.
 WRONG = [
-    (["status", "structures"], "{folder}: no run in this folder, and no param.json; give the folder of "),
     (["status", "no-such-folder"], "no-such-folder: No such file or directory; expected the folder of a `dpgen run`"),
     (["status", "param.json"], "param.json: Not a directory; expected the folder of a `dpgen run`"),
     (["status", "--json", "--watch"], "--json and --watch: expected one of them"),
@@ -62,7 +61,15 @@ def test_a_run_that_has_stopped_says_why_and_how_it_goes_on(ipip):
     ]
 
 
-def test_inside_a_run_its_folder_is_named(ipip, monkeypatch):
+def test_where_no_run_is_the_answer_is_one_line(ipip, monkeypatch):
+    typed = ipip("status", "structures")
+    folder = ipip.run.folder / "structures"
+    assert (typed.status, typed.output) == (1, "")
+    assert typed.errors == (
+        f"ipip: {folder}: no run in this folder, and no param.json; give the folder of `dpgen run`: "
+        "ipip status FOLDER\n"
+    )
+    monkeypatch.chdir(ipip.run.folder)
     workdir.write_json(workdir.STARTED, ipip.run.param)
     monkeypatch.chdir("iter.000000")
     typed = ipip("status")

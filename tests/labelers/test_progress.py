@@ -47,6 +47,6 @@ def test_nothing_is_said_after_the_end(monkeypatch, caplog):
             shown.update(7)
             time.sleep(0.2)
         said = [record.message for record in caplog.records]
-        assert said and said[-1].startswith("MD at 300 K: 7 of 10 steps, ")
+        assert said and said[-1].startswith("MD at 300 K: 7 of 10 steps")
         time.sleep(0.1)
     assert len(caplog.records) == len(said)

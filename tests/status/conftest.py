@@ -3,11 +3,26 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
 import pytest
 
 from ipip_dp import workdir
 from ipip_dp.workdir import Iteration
 
+# A process that claims the run folder as `dpgen run` does and leaves one sign of life.
+HOLD = """import json, sys, time
+from pathlib import Path
+from ipip_dp.dpgen_plugin import restart
+from ipip_dp.status.life import Beat
+restart.claim(Path.cwd())
+beat = json.loads(sys.argv.pop())
+Beat(**{"stage": "make_train", **beat}).write()
+print(flush=True)
+time.sleep(60)
+"""
 PARAM = {"type_map": ["Mo", "S"], "model_devi_jobs": [{"nsteps": 10}], "ipip": {"held_out": ["data/held_out"]}}
 
 
@@ -18,6 +33,23 @@ def run_folder(tmp_path, monkeypatch):
     workdir.write_json(tmp_path / "param.json", PARAM)
     workdir.write_json(workdir.STARTED, PARAM)
     return tmp_path
+
+
+@pytest.fixture
+def hold(run_folder):
+    """Let a process hold the folder until the test ends; what it is given is its sign of life."""
+    started = []
+
+    def hold_(**beat: object) -> subprocess.Popen:
+        process = subprocess.Popen([sys.executable, "-c", HOLD, json.dumps(beat)], stdout=subprocess.PIPE)
+        process.stdout.readline()
+        started.append(process)
+        return process
+
+    yield hold_
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 def evaluated(index: int, ensemble: float, *students: float) -> Iteration:

@@ -16,28 +16,11 @@ import pytest
 from ipip_dp import workdir
 from ipip_dp.pace import Pace
 from ipip_dp.status.life import Beat, life
-
-HOLD = """import sys, time
-from pathlib import Path
-from ipip_dp.dpgen_plugin import restart
-from ipip_dp.status.life import Beat
-restart.claim(Path.cwd())
-Beat("make_train").write()
-print(flush=True)
-time.sleep(60)
-"""
+from tests.status.conftest import HOLD
 
 
-@pytest.fixture
-def holder(run_folder):
-    process = subprocess.Popen([sys.executable, "-c", HOLD], stdout=subprocess.PIPE)
-    process.stdout.readline()
-    yield process
-    process.kill()
-    process.wait()
-
-
-def test_who_holds_the_lock_is_alive_until_it_is_killed(holder):
+def test_who_holds_the_lock_is_alive_until_it_is_killed(hold):
+    holder = hold(stage="make_train")
     found = life()
     assert (found.alive, found.why) == (True, f"process {holder.pid} on {socket.gethostname()}")
     assert found.beat.stage == "make_train"
@@ -48,16 +31,18 @@ def test_who_holds_the_lock_is_alive_until_it_is_killed(holder):
     assert found.beat.stage == "make_train"
 
 
-def test_asking_takes_nothing_and_needs_no_permission_to_write(holder):
+def test_asking_takes_nothing_and_needs_no_permission_to_write(hold):
+    hold(stage="make_train")
     before = workdir.LOCK.stat().st_mtime_ns
     workdir.LOCK.chmod(0o444)
     assert life().alive
-    again = subprocess.run([sys.executable, "-c", HOLD], capture_output=True, text=True)
+    again = subprocess.run([sys.executable, "-c", HOLD, "{}"], capture_output=True, text=True)
     assert "another dpgen run works here" in again.stderr
     assert workdir.LOCK.stat().st_mtime_ns == before
 
 
-def test_signs_of_an_earlier_start_are_not_those_of_a_live_run(holder):
+def test_signs_of_an_earlier_start_are_not_those_of_a_live_run(hold):
+    hold(stage="make_train")
     Beat("run_fp", "iter.000000/02.fp", process="process 1 on elsewhere").write()
     assert life().beat is None
 

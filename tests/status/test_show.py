@@ -45,6 +45,7 @@ def test_models_are_named_from_where_the_user_is(run_folder):
     assert "  pair_style deepmd runs/first/iter.000000/00.train/graph.001.pb\n" in text
     both = " ".join(f"runs/first/iter.000000/00.train/graph.{member:03d}.pb" for member in (0, 1))
     assert f"  pair_style deepmd {both} out_freq 100 out_file model_devi.out\n" in text
+    assert "iteration 0: 0.4000 eV/Angstrom on held-out frames (teacher: 0.4000); it is worse than the teacher" in text
     assert "To go on in runs/first, type: dpgen run param.json machine.json" in text
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,10 @@ def test_a_task_at_work_has_begun(folder):
     for tag in folder.glob("001/*_task_tag_finished"):
         tag.unlink()
     assert (work.read(folder).finished, work.read(folder).started) == (1, 1)
+    log = folder / "001/ipip.log"
+    log.write_text("of an earlier try")
+    os.utime(log, (1, 1))
+    assert work.read(folder).started == 0
 
 
 def training(task: Path, **settings) -> None:
