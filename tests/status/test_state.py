@@ -86,7 +86,8 @@ def test_the_end_is_expected_from_the_work_since_it_began_to_show(hold):
     workdir.write_json(folder / f"{'0' * 40}.json", {"belonging_jobs": [{"job": job}]})
     workdir.write_json(folder / "000/input.json", {"training": {"numb_steps": 1000}})
     workdir.write_text(folder / "000/lcurve.out", "400 0.1\n")
-    hold(folder=str(folder), jobs={"running": 1}, since=[time.time() - 600, 100])
+    workdir.write_text(folder / "000/ipip.log", "at work")  # what dpdispatcher says of its job is out of date
+    hold(folder=str(folder), jobs={"waiting": 1}, since=[time.time() - 600, 100])
     found = state.read()
     assert (found.state, found.work.done, found.work.total) == ("running", 400, 1000)
     assert found.left == pytest.approx(1200, rel=0.05)
