@@ -34,7 +34,7 @@ def status(
     except OSError as error:
         raise IpipError(f"{folder}: {error.strerror}; expected the folder of a `dpgen run`") from None
     if as_json:
-        typer.echo(json.dumps(show.document(state.read()), indent=2, default=str))
+        typer.echo(json.dumps(show.document(state.read()), indent=2))
     elif watch:
         if not Console().is_terminal:
             raise IpipError("--watch: expected a terminal; `ipip status --json` is for programs")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -69,13 +70,13 @@ def renderables(status: Status, typed: Path) -> list[Text | Table]:
 
 
 def document(status: Status) -> dict[str, Any]:
-    """The status for JSON; paths are relative to its folder."""
+    """The status for JSON, which has no nan: null stands for it. Paths are relative to its folder."""
     value = asdict(status)
     if status.work is not None and status.left is not None:
         value["expected_end"] = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(time.time() + status.left))
     if status.best is not None:
         value["best"]["lammps"] = status.best.lammps([str(status.best.model)])
-    return value
+    return json.loads(json.dumps(value, default=str), parse_constant=lambda _: None)
 
 
 def _sentences(status: Status, typed: Path) -> Iterator[str]:

@@ -87,7 +87,10 @@ class Work:
 
 def read(folder: Path) -> Work | None:
     """What the submission under way in a folder, or the last one, has done; None if nothing is known of one."""
-    tasks = _submission(folder)
+    try:
+        tasks = _submission(folder)
+    except OSError:  # a file that the run has removed meanwhile
+        return None
     if not tasks:
         return None
     finished, failed = sum(task.finished for task in tasks), sum(task.failed for task in tasks)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from pathlib import Path
 
@@ -56,3 +57,9 @@ def test_the_end_and_the_time_it_took(run_folder):
     text = shown(80)
     assert text.startswith("Finished: it is enough.\nFinished stages took 2 min, 25.0% of it outside jobs.\n")
     assert "Iteration 0, " not in text
+
+
+def test_json_has_no_nan(run_folder):
+    evaluated(0, float("nan"), 0.5, 0.8)
+    best = json.loads(json.dumps(show.document(state.read()), allow_nan=False))["best"]
+    assert best["force_rmse"] == 0.5 and best["ensemble_force_rmse"] is None
