@@ -9,6 +9,7 @@ import os
 import random
 import time
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -179,9 +180,13 @@ def user_errors() -> Iterator[None]:
 def timed(context: Context, name: str) -> Iterator[None]:
     """Poll the queue as ``ipip.check_interval`` says, and record how long the stage and its jobs took."""
     start = time.monotonic()
-    with dispatch.submissions(context.mdata, context.params.check_interval, name) as durations:
+    with dispatch.submissions(context.mdata, context.params.check_interval, name) as dispatched:
         yield
     path = context.iteration.timing
     stages = json.loads(path.read_text()) if path.is_file() else {}
-    stages[name] = {"seconds": round(time.monotonic() - start, 2), "dispatched": round(sum(durations), 2)}
+    stages[name] = {
+        "seconds": round(time.monotonic() - start, 2),
+        "dispatched": round(sum(each.seconds for each in dispatched), 2),
+        "jobs": [{**asdict(each), "seconds": round(each.seconds, 2)} for each in dispatched],
+    }
     workdir.write_json(path, stages)

@@ -7,6 +7,7 @@ import functools
 import shlex
 import time
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,16 @@ HINTS = {
     "Terminated": "from outside: out of time?",
     "NaN detected": "lower learning_rate.start_lr, or look for absurd labels",
 }
+
+
+@dataclass(frozen=True)
+class Dispatched:
+    """A submission: its folder, for how long its jobs ran, and what they asked for, all of them together."""
+
+    folder: str
+    seconds: float
+    cores: int
+    gpus: int
 
 
 def section(mdata: dict[str, Any], name: str) -> dict[str, Any]:
@@ -188,7 +199,7 @@ def _hint(line: str) -> str:
 
 
 @contextmanager
-def submissions(mdata: dict[str, Any], check_interval: float, stage: str = "work") -> Iterator[list[float]]:
+def submissions(mdata: dict[str, Any], check_interval: float, stage: str = "work") -> Iterator[list[Dispatched]]:
     """Let every submission made inside look at its jobs every ``check_interval`` seconds, and report progress.
 
     dpdispatcher's 30 s cannot be changed through DP-GEN, which calls
@@ -208,13 +219,13 @@ def submissions(mdata: dict[str, Any], check_interval: float, stage: str = "work
 
     Yields
     ------
-    list of float
-        Grows by the time, in seconds, that jobs of each submission ran.
+    list of Dispatched
+        Grows by each submission that ends.
     """
     from dpdispatcher import Submission
 
     original = Submission.run_submission
-    durations: list[float] = []
+    dispatched: list[Dispatched] = []
     report = Report(stage)
 
     @functools.wraps(original)
@@ -227,8 +238,7 @@ def submissions(mdata: dict[str, Any], check_interval: float, stage: str = "work
 
         self.try_recover_from_json = recover_and_adopt
         outage.wait_out(self)
-        logs = [_log(self, task) for task in self.belonging_tasks]
-        earlier = {path: path.stat().st_size for path in logs if path.is_file()}
+        earlier = {path: path.stat().st_size for task in self.belonging_tasks if (path := _log(self, task)).is_file()}
         start = time.monotonic()
         report.begin(self)
         try:
@@ -237,12 +247,14 @@ def submissions(mdata: dict[str, Any], check_interval: float, stage: str = "work
             raise _failure(self, earlier, str(error)) from error
         finally:
             report.end()
-            durations.append(_time_in_jobs(self, time.monotonic() - start))
+            asked, jobs = self.resources, len(self.belonging_jobs)
+            cores, gpus = (jobs * asked.number_node * each for each in (asked.cpu_per_node, asked.gpu_per_node))
+            dispatched.append(Dispatched(self.work_base, _time_in_jobs(self, time.monotonic() - start), cores, gpus))
 
     Submission.run_submission = run_submission
     try:
         with report, outage.connections() if uses_ssh(mdata) else nullcontext():
-            yield durations
+            yield dispatched
     finally:
         Submission.run_submission = original
 

@@ -45,9 +45,9 @@ def in_place():
 
 
 def submit(machine, work_path, command, tasks=("one",), **files):
-    with dispatch.submissions(machine, 0.1) as durations:
+    with dispatch.submissions(machine, 0.1) as dispatched:
         dispatch.submit(machine, "ipip_label", work_path.relative_to(work_path.parent), tasks, command, **files)
-    return durations
+    return dispatched
 
 
 def test_files_go_there_and_results_come_back(machine, run_folder):
@@ -59,13 +59,14 @@ def test_files_go_there_and_results_come_back(machine, run_folder):
         (run_folder / f"{task}.json").write_text(task)
         (work / task / "input").symlink_to(f"../../{task}.json")
     command = ["sh", "-c", "mkdir labels && cat ../data/set.000/x.npy input > labels/result"]
-    durations = submit(
+    (dispatched,) = submit(
         machine, work, command, ("one", "two"), forward=["input"], common=["data/set.000"], backward=["labels"]
     )
     for task in ("one", "two"):
         assert (work / task / "labels" / "result").read_text() == f"common {task}"
         assert (work / task / dispatch.LOG).exists()
-    assert len(durations) == 1 and durations[0] > 0
+    assert dispatched.folder == "work" and dispatched.seconds > 0
+    assert (dispatched.cores, dispatched.gpus) == (RESOURCES["number_node"] * RESOURCES["cpu_per_node"], 0)
 
 
 def test_command_and_files_of_the_section_are_used(machine, run_folder):
