@@ -118,9 +118,10 @@ def make_fp(stage: Stage, context: Context) -> None:
     def usable(read: Callable[..., np.ndarray], task: str, *arguments: Any, **options: Any) -> np.ndarray:
         return explore.mark_unusable(Path(task), read(task, *arguments, **options))
 
+    trust.apply(context)
     with explore.one_file_per_frame(context) as jdata:
         stage(
-            {**jdata, **trust.levels(context), "detailed_report_make_fp": True},
+            {**jdata, "detailed_report_make_fp": True},
             _read_model_devi_file=usable,
             make_fp_custom=reference.write_candidates,
         )

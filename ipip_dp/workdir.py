@@ -66,6 +66,11 @@ class Iteration:
         return self.root / "01.model_devi"
 
     @property
+    def job(self) -> Path:
+        """DP-GEN's copy of this iteration's job, which it reads the trust levels from."""
+        return self.exploration / "cur_job.json"
+
+    @property
     def fp(self) -> Path:
         """DP-GEN's folder of reference calculations."""
         return self.root / "02.fp"

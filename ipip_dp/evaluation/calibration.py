@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ipip_dp.evaluation.on_policy import CLASSES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -106,10 +108,26 @@ def of_system(found: Mapping[str | None, Crossing], formula: str) -> Crossing | 
     return found.get(formula, found.get(None))
 
 
+def expected_errors(rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
+    """The error to be expected at a deviation: isotonic regression of the students' log errors (``scipy.optimize``).
+
+    Returns
+    -------
+    deviation, error : ndarray, shape (n_frames,)
+        Of all rows with an error and a deviation, by increasing deviation, in eV/Angstrom.
+    """
+    from scipy.optimize import isotonic_regression
+
+    rows = [row for row in rows if row["ensemble"] > 0 and np.isfinite([row["ensemble"], row["deviation"]]).all()]
+    if not rows:
+        return np.zeros(0), np.zeros(0)
+    deviation, error = (np.array([row[name] for row in rows]) for name in ("deviation", "ensemble"))
+    order = np.argsort(deviation)
+    return deviation[order], np.exp(isotonic_regression(np.log(error[order])).x)
+
+
 def trust_levels(rows: Sequence[Row], accurate: float, worthless: float) -> tuple[float, float] | None:
     """Trust levels for the force deviation, from the students' errors on labelled frames.
-
-    The expected error is the isotonic regression of log errors on deviations (``scipy.optimize``).
 
     Parameters
     ----------
@@ -124,14 +142,29 @@ def trust_levels(rows: Sequence[Row], accurate: float, worthless: float) -> tupl
         The largest deviation up to which, and the smallest from which on, a frame is expected to be as wrong, in
         eV/Angstrom. An upper level beyond all frames is the largest deviation. None where no level can be told.
     """
-    from scipy.optimize import isotonic_regression
-
-    rows = [row for row in rows if row["ensemble"] > 0 and np.isfinite([row["ensemble"], row["deviation"]]).all()]
-    if len(rows) < MIN_FRAMES:
+    deviation, expected = expected_errors(rows)
+    if len(deviation) < MIN_FRAMES:
         return None
-    deviation, error = (np.array([row[name] for row in rows]) for name in ("deviation", "ensemble"))
-    order = np.argsort(deviation)
-    expected = np.exp(isotonic_regression(np.log(error[order])).x)
-    below, above = deviation[order][expected <= accurate], deviation[order][expected >= worthless]
+    below, above = deviation[expected <= accurate], deviation[expected >= worthless]
     lower, upper = below.max(initial=deviation.min()), above.min(initial=deviation.max())
     return (float(lower), float(upper)) if lower < upper else None
+
+
+def by_class(rows: Sequence[Row], levels: tuple[float, float]) -> dict[str, np.ndarray]:
+    """The students' errors on labelled frames below, between and above trust levels.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        Labelled frames.
+    levels : (float, float)
+        In eV/Angstrom.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Force RMSE, in eV/Angstrom, by :data:`ipip_dp.evaluation.on_policy.CLASSES`.
+    """
+    deviation, error = (np.array([row[name] for row in rows]) for name in ("deviation", "ensemble"))
+    found = np.digitize(deviation, levels)
+    return {name: error[found == number] for number, name in enumerate(CLASSES)}
