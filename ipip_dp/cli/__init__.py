@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from ipip_dp.cli import label, models, run, status
+from ipip_dp.cli import label, models, report, run, status
 from ipip_dp.errors import IpipError, disk_full
 
 app = typer.Typer(
@@ -27,6 +27,8 @@ for command in (
     models.evaluate,
     models.forget,
     status.status,
+    report.report,
+    report.trust,
     run.doc,
 ):
     app.command()(command)

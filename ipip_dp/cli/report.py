@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""Commands that show a run: a page with pictures, and its trust levels."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ipip_dp.errors import IpipError
+
+RunFolder = Annotated[Path, typer.Argument(help="Folder of `dpgen run`.", show_default="this one")]
+
+
+def report(
+    folder: RunFolder = Path(),
+    output: Annotated[
+        Path | None, typer.Option(help="The page; its pictures go beside it.", show_default="report.html in FOLDER")
+    ] = None,
+) -> None:
+    """Write a page with pictures of a run, finished or not: how good it is, what it went through, what to do next."""
+    from ipip_dp.report import page
+
+    target = Path("report.html") if output is None else output.absolute()
+    if target.suffix not in (".html", ".htm"):
+        raise IpipError(f"--output {output}: expected a file name that ends with .html")
+    _enter(folder)
+    missing = [section.title for section in page.write(target, Path.cwd().name) if section.missing]
+    left_out = f"; left out, as the page says: {', '.join(missing)}" if missing else ""
+    typer.echo(f"{folder / target}: written, pictures in {folder / target.with_suffix('')}{left_out}")
+
+
+def trust(
+    folder: RunFolder = Path(),
+    output: Annotated[Path | None, typer.Option(help="Picture without suffix.", show_default="report/trust")] = None,
+) -> None:
+    """Print trust levels measured on explored frames with reference labels, as lines for param.json; draw them."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ipip_dp.report import levels
+
+    stem = Path("report/trust") if output is None else output.absolute()
+    _enter(folder)
+    found = levels.write(stem)
+    table = Table(*found.table.columns, title=found.table.caption)
+    for row in found.table.rows:
+        table.add_row(*row)
+    console = Console()
+    if not console.is_terminal:  # rich would take 80 columns and cut the headings
+        console = Console(width=120)
+    console.print(table)
+    for line in (*found.notes, f"Picture: {folder / stem}.png, .svg", *found.lines):
+        typer.echo(line)
+
+
+def _enter(folder: Path) -> None:
+    """Make a run folder the working directory, which all paths of a run are relative to."""
+    if not folder.is_dir():
+        raise IpipError(f"{folder}: no such folder; expected the folder of a `dpgen run`")
+    os.chdir(folder)

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+"""What a run was made with: settings, versions, seeds, and how to say so in a paper."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ipip_dp.config.params import ipip_argument
+from ipip_dp.report.run import read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ipip_dp.report.run import Run
+    from ipip_dp.workdir import Iteration
+
+PACKAGES = (
+    *("ipip-dp", "dpgen", "dpdispatcher", "dpdata", "deepmd-kit", "tensorflow", "tensorflow-cpu", "torch"),
+    *("ase", "numpy", "chgnet", "sevenn", "tblite"),
+)
+CITATIONS = Path(__file__).with_name("citations.bib")
+
+
+def differences(run: Run) -> list[tuple[str, Any, Any]]:
+    """Keys of the ``ipip`` section that differ from their defaults: key path, value, and default or None."""
+    given = run.context(run.iterations[0]).jdata["ipip"]
+    required = {key: given[key] for key in ("held_out", "teacher")}
+    defaults = ipip_argument().normalize_value(required, trim_pattern="_*")
+    return [*_differences("ipip", given, {**defaults, **dict.fromkeys(required)})]
+
+
+def _differences(path: str, given: Any, default: Any) -> Iterator[tuple[str, Any, Any]]:
+    for key, value in given.items():
+        known = default.get(key)
+        if isinstance(value, dict) and isinstance(known, dict):
+            yield from _differences(f"{path}.{key}", value, known)
+        elif value != known and not key.startswith("_"):
+            yield f"{path}.{key}", value, known
+
+
+def versions(run: Run) -> dict[str, str]:
+    """Versions of packages installed where the report is made, and of the LAMMPS that explored last."""
+    installed = {each.metadata["Name"]: each.version for each in importlib.metadata.distributions()}
+    found = {name: installed[name] for name in PACKAGES if name in installed}
+    logs = [log for each in run.iterations for log in sorted(each.exploration.glob("task.*/log.lammps"))[:1]]
+    for log in logs[-1:]:
+        with log.open(errors="replace") as file:
+            version = re.match(r"LAMMPS \((.*)\)", file.readline())
+        if version:
+            found["LAMMPS"] = version[1]
+    return found
+
+
+def seeds(run: Run, iteration: Iteration) -> dict[str, str]:
+    """The seed of the run, and those that training inputs of an iteration's students have."""
+    found = {"ipip.seed": str(run.context(iteration).params.seed)}
+    for student in sorted(iteration.train.glob("[0-9][0-9][0-9]")):
+        values = dict(_seeds(read_json(student / "input.json")))
+        found[str(student)] = ", ".join(f"{name} {value}" for name, value in values.items())
+    return found
+
+
+def _seeds(value: Any, path: str = "") -> Iterator[tuple[str, int]]:
+    """Every seed of a training input, by the section it is in."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key == "seed" and item is not None:
+                yield path, item
+            else:
+                yield from _seeds(item, key)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _seeds(item, path)
+
+
+def labeler(section: dict[str, Any]) -> str:
+    """A labeler in a few words."""
+    if section["type"] == "lammps":
+        return f"the LAMMPS pair style {section['pair_style']}"
+    if section["type"] == "ase":
+        name = section["calculator"].rpartition(":")[2]
+        words = [str(value) for key, value in section.get("kwargs", {}).items() if key in ("method", "model", "xc")]
+        return f"{name} ({', '.join(words)})" if words else name
+    if section["type"] == "dp":
+        return f"the DeePMD model {', '.join(map(str, section['models']))}"
+    return f"a labeler of type {section['type']}"
+
+
+def methods(run: Run) -> str:
+    """A paragraph for a methods section, as far as it can be told."""
+    context = run.context(run.best)
+    params, jdata = context.params, context.jdata
+    errors, first = run.metrics[run.best.index], run.metrics[min(run.metrics)]
+    training = jdata["default_training_param"]
+    training = training[0] if isinstance(training, list) else training
+    descriptor = training.get("model", {}).get("descriptor", {}).get("type", "a user-defined descriptor")
+    steps = training.get("training", {}).get("numb_steps") or training.get("training", {}).get("stop_batch")
+    temperatures = ", ".join(f"{each:g}" for each in params.teacher_md.temperatures)
+    teacher = labeler(params.teacher)
+    reference = labeler(params.reference) if params.reference else jdata["fp_style"]
+    if params.reference and jdata["fp_style"] != "custom" and jdata["fp_task_max"]:
+        reference += f" and {jdata['fp_style']}"
+    fine_tuning = f" of {steps} steps" if steps else ""
+    return (
+        f"Interatomic potentials for {'-'.join(context.type_map)} were trained by iterative pretraining (IPIP) [1] as "
+        f"implemented in ipip-dp {importlib.metadata.version('ipip-dp')} on top of DP-GEN [2] and DeePMD-kit [3,4]. "
+        f"{teacher[0].upper() + teacher[1:]} served as the teacher: its molecular dynamics at {temperatures} K gave a "
+        f"first pool of {first['pool_frames']} frames with its labels. In each of {len(run.metrics)} iterations, "
+        f"{jdata['numb_models']} students (descriptor "
+        f"{descriptor}) were pretrained on the pool ({params.pretrain.numb_steps} steps, forces only), after "
+        f"{params.forget.method} forgetting of fitting-net weights from the second iteration on, and fine-tuned"
+        f"{fine_tuning} on reference data from {reference}, which had grown from {first['reference_frames']} to "
+        f"{errors['reference_frames']} frames by iteration {run.best.index}. Frames explored by molecular dynamics "
+        f"with the students joined the pool, labelled by students or teacher (rule {params.relabel.rule}). On "
+        f"{errors['ensemble']['n_frames']} held-out frames the mean of the students of iteration {run.best.index} has "
+        f"a force RMSE of {errors['ensemble']['force_rmse']:.3f} eV/Å and an energy RMSE, after element-wise "
+        f"alignment, of {1000 * errors['ensemble']['energy_rmse_per_atom_aligned']:.1f} meV/atom; the teacher has "
+        f"{errors['teacher']['force_rmse']:.3f} eV/Å and "
+        f"{1000 * errors['teacher']['energy_rmse_per_atom_aligned']:.1f} meV/atom."
+    )
