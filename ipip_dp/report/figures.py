@@ -228,6 +228,7 @@ def stacked(panels: Sequence[tuple[str, Sequence[tuple[str, str, Sequence[int]]]
         panel.grid(axis="x", visible=False)
         panel.legend(loc="upper left", bbox_to_anchor=(1, 1), handlelength=0.8, borderaxespad=0)
         panel.yaxis.get_major_locator().set_params(integer=True)
+        panel.yaxis.set_major_formatter("{x:,.0f}")
     _by_iteration(axes[-1, 0], indices)
     return figure
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from ipip_dp.report.pictures import Draw
 
-LABELS = "let the reference label explored frames (fp_task_max, or ipip.evaluate.audit_frames, above 0)"
-
 
 @dataclass(frozen=True)
 class Levels:
@@ -47,13 +45,42 @@ def picture(
         f"from {measured.worthless:.3f} on (as large as the forces are). "
         f"By the levels now, {wrong.sum()} of {len(wrong)} labelled frames below the lower one are less accurate than "
         f"that, and {lost.sum()} of {len(lost)} above the upper one have not failed.",
-        f"Measured levels: {proposed[0]:.3g} and {proposed[1]:.3g} eV/Å; `ipip trust` prints them for param.json."
+        " ".join([f"Measured levels: {proposed[0]:.3g} and {proposed[1]:.3g} eV/Å.", *_remarks(measured)])
         if proposed
-        else f"They tell no trust levels (fewer than {calibration.MIN_FRAMES}, or the error does not grow with the "
-        "deviation).",
+        else _refusal(measured),
     ]
     alt = f"True force RMSE against model deviation of {len(measured.rows)} labelled frames; {text[1]}"
     return Picture("trust", draw("trust", figures.calibrated(measured, present, spread)), alt, table), text
+
+
+def _refusal(measured: trust.Measured) -> str:
+    """Why labelled frames tell no trust levels, and what to do about it."""
+    number = len(measured.rows)
+    if number < calibration.MIN_FRAMES:
+        return (
+            f"{number} explored frames with reference labels tell no trust levels, expected {calibration.MIN_FRAMES} "
+            "or more: let the reference label explored frames (fp_task_max, or ipip.evaluate.audit_frames, above 0)."
+        )
+    if measured.accurate >= measured.worthless:
+        return (
+            f"No trust levels: 1.5 times the held-out force RMSE, {measured.accurate:.3f} eV/Å, is more than "
+            f"the forces themselves ({measured.worthless:.3f}, root mean square); train the students longer first."
+        )
+    _, expected = calibration.expected_errors(measured.rows)
+    if expected.max() <= measured.accurate:
+        return f"No trust levels: all {number} labelled frames are accurate; let MD go farther (temperatures, steps)."
+    return f"No trust levels: all {number} labelled frames have failed; let the students get better first."
+
+
+def _remarks(measured: trust.Measured) -> list[str]:
+    """Where levels are only as far as labelled frames go."""
+    _, expected = calibration.expected_errors(measured.rows)
+    found = []
+    if expected.min() > measured.accurate:
+        found.append("None of these frames is expected to be accurate: the lower level is their smallest deviation.")
+    if expected.max() < measured.worthless:
+        found.append("None of these frames is expected to have failed: the upper level is their largest deviation.")
+    return found
 
 
 def _table(measured: trust.Measured, present: tuple[float, float]) -> Table:
@@ -86,27 +113,17 @@ def write(stem: Path) -> Levels:
     found = run.load()
     context = found.context(found.evaluated[-1])
     measured = trust.measure(context, found.iterations)
-    number = len(measured.rows)
-    if number < calibration.MIN_FRAMES:
-        raise IpipError(
-            f"{number} explored frames with reference labels tell no trust levels; expected {calibration.MIN_FRAMES} "
-            f"or more: {LABELS}, and let another iteration run"
-        )
     if measured.levels is None:
-        raise IpipError(
-            f"{number} explored frames with reference labels tell no trust levels: none of their expected errors lies "
-            f"between {measured.accurate:.3g} eV/Angstrom (1.5 times the held-out force RMSE) and "
-            f"{measured.worthless:.3g} (as large as the forces are), or errors do not grow with the deviation; "
-            f"{LABELS} at other temperatures"
-        )
+        raise IpipError(_refusal(measured))
     explored = [each for each in found.iterations if each.job.is_file()]
     present = trust.used(explored[-1], context.jdata)
 
     def draw(name: str, figure: Figure) -> str:
         return pictures.save(figure, stem)
 
+    pictures.make_folder(stem.parent)
     with pictures.style():
-        drawn, notes = picture(measured, present, draw)
+        drawn, (basis, *_) = picture(measured, present, draw)
     assert drawn.table is not None
     values = zip(trust.KEYS, measured.levels, strict=True)
-    return Levels(drawn.table, notes[:1], [f'"{key}": {value:.3g},' for key, value in values])
+    return Levels(drawn.table, [basis, *_remarks(measured)], [f'"{key}": {value:.3g},' for key, value in values])

@@ -40,10 +40,7 @@ def write(output: Path, name: str) -> list[Section]:
     """
     found = run.load()
     folder = output.with_suffix("")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise IpipError(f"{folder}: cannot be made ({error.strerror}); name another place by --output") from None
+    pictures.make_folder(folder)
 
     def draw(picture: str, figure: Figure) -> str:
         return pictures.save(figure, folder / picture)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipip_dp import workdir
+from ipip_dp.errors import IpipError
 from ipip_dp.report.figures import INK, PAPER, STYLE
 
 if TYPE_CHECKING:
@@ -58,6 +59,22 @@ def style() -> Iterator[None]:
 
     with matplotlib.rc_context(STYLE):
         yield
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of pictures.
+
+    Raises
+    ------
+    IpipError
+        If nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".writable").touch()
+        (folder / ".writable").unlink()
+    except OSError as error:
+        raise IpipError(f"{folder}: cannot be written to ({error.strerror}); name another place by --output") from None
 
 
 def save(figure: Figure, stem: Path) -> str:

@@ -154,9 +154,9 @@ def provenance(run: Run, draw: Draw) -> dict[str, Any]:
     ]
     last = found[-1]
     alt = (
-        f"In iteration {last.index} the pool has {last.seed} frames of the teacher's MD, {last.teacher} explored ones "
-        f"labelled by the teacher and {last.students} by students; {last.first} reference labels are from the start, "
-        f"{last.explored} of explored frames."
+        f"In iteration {last.index} the pool has {last.seed:,} frames of the teacher's MD, {last.teacher:,} explored "
+        f"ones labelled by the teacher and {last.students:,} by students; {last.first:,} reference labels are from the "
+        f"start, {last.explored:,} of explored frames."
     )
     table = Table("Frames that the students of an iteration were trained on", columns, rows)
     return {"pictures": [Picture("frames", draw("frames", figures.provenance(found)), alt, table)]}
@@ -172,9 +172,8 @@ def blow_ups(run: Run, draw: Draw) -> dict[str, Any]:
     for each in explored:
         md, held, blown = (each.counts[name] for name in ("md", "held", "blown_up"))
         rows.append([str(value) for value in (each.index, md, held, md - held - blown, blown)])
-    alt = (
-        "; ".join(f"iteration {row[0]}: {row[2]} of {row[1]} MD runs held, {row[4]} blew up" for row in rows[-5:]) + "."
-    )
+    last = rows[-1]
+    alt = f"How MD runs ended: in iteration {last[0]}, {last[2]} of {last[1]} held and {last[4]} blew up."
     pictures = [Picture("md", draw("md", figures.md(explored)), alt, Table("How MD runs ended", columns, rows))]
     blown_up = [(each.index, run_) for each in explored for run_ in each.blow_ups]
     listed = [[str(index), b.task, b.conditions, str(b.step), b.reason] for index, b in blown_up[-LISTED:]]

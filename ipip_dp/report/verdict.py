@@ -169,6 +169,7 @@ def _model(run: Run, index: int) -> Model | None:
     if len(paths) <= member:
         return None
     elements = " ".join(run.jdata.get("type_map", []))
-    lammps = f"pair_style deepmd {paths[member]}\npair_coeff * * {elements}"
+    exported = "atom_modify map yes  # in front of read_data\n" if paths[member].suffix == ".pt2" else ""
+    lammps = f"{exported}pair_style deepmd {paths[member]}\npair_coeff * * {elements}"
     rmse = run.metrics[index]["students"][member]["force_rmse"]
     return Model(str(paths[member]), rmse, [str(path) for path in paths], lammps)
