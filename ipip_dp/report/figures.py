@@ -65,11 +65,15 @@ def _legend(figure: Figure, axes: Axes, columns: int = 2) -> None:
 
 
 def _by_iteration(axes: Axes, indices: Sequence[int]) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
-    axes.set_xlim(min(indices) - 0.6, max(indices) + 0.6)
+    axes.set_xticks(indices[:: math.ceil(len(indices) / 10)])
+    room = max(0.6, 1.5 - (indices[-1] - indices[0]) / 2)  # bars of few iterations are no wider than those of four
+    axes.set_xlim(indices[0] - room, indices[-1] + room)
     axes.set_xlabel("iteration")
+
+
+def _from_zero(axes: Axes) -> None:
+    """Let the ordinate begin at 0, with room for markers at its end."""
+    axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
 
 
 def learning_curve(run: Run) -> Figure:
@@ -77,7 +81,7 @@ def learning_curve(run: Run) -> Figure:
     figure, ((forces,), (energies,)) = _figure(4.4, 2, sharex=True, height_ratios=[2.2, 1])
     indices = [iteration.index for iteration in run.evaluated]
     errors, figures = [run.metrics[index] for index in indices], run.figures()
-    forces.plot(indices, [each["teacher"]["force_rmse"] for each in errors], "--", color=TEACHER, label="teacher")
+    forces.plot(indices, [each["teacher"]["force_rmse"] for each in errors], "_--", color=TEACHER, label="teacher")
     noise = [each.held_out.noise for each in figures]
     mean = [each.held_out.value for each in figures]
     forces.errorbar(
@@ -106,11 +110,13 @@ def learning_curve(run: Run) -> Figure:
         )
         others = [run.on_policy[index]["teacher"]["force_median"] for index in at]
         forces.plot(at, others, "D:", color=TEACHER, ms=5, mfc="none", label="teacher there (median)")
-    forces.set(ylabel="force RMSE (eV/Å)", ylim=(0, None))
-    for model, style in (("ensemble", {"fmt": "o-", "color": STUDENTS}), ("teacher", {"fmt": "--", "color": TEACHER})):
+    forces.set_ylabel("force RMSE (eV/Å)")
+    _from_zero(forces)
+    for model, style in (("ensemble", {"fmt": "o-", "color": STUDENTS}), ("teacher", {"fmt": "_--", "color": TEACHER})):
         values = [1000 * each[model]["energy_rmse_per_atom_aligned"] for each in errors]
         energies.errorbar(indices, values, ms=5, **style)
-    energies.set(ylabel="energy RMSE\n(meV/atom)", ylim=(0, None))
+    energies.set_ylabel("energy RMSE\n(meV/atom)")
+    _from_zero(energies)
     _by_iteration(energies, indices)
     _legend(figure, forces)
     return figure
@@ -153,7 +159,7 @@ def deviations(explored: Sequence[Explored]) -> Figure:
     for number, each in enumerate(explored):
         counts = np.histogram(np.clip(each.deviations, edges[0], edges[-1]), edges)[0]
         width = 0.4 * counts / max(counts.max(), 1)
-        axes.fill_betweenx(middle, each.index - width, each.index + width, color=STUDENTS, alpha=0.45, lw=0, step="mid")
+        axes.fill_betweenx(middle, each.index - width, each.index + width, color=STUDENTS, alpha=0.6, lw=0, step="mid")
         median = float(np.median(each.deviations))
         axes.plot(
             [each.index - 0.25, each.index + 0.25],
@@ -202,9 +208,12 @@ def calibrated(measured: Measured, present: tuple[float, float], held_out: np.nd
         axes.axvline(level, ls=style, color=TEACHER, lw=1.5, label="levels now" if style == "-" else None)
     for level, style in zip(measured.levels or (), ("-", "--"), strict=False):
         axes.axvline(level, ls=style, color=EXPLORED, lw=1.5, label="levels measured" if style == "-" else None)
-    for error, text in ((measured.accurate, "accurate below"), (measured.worthless, "failed above")):
+    for error, side, text in (
+        (measured.accurate, "top", "accurate below"),
+        (measured.worthless, "bottom", "failed above"),
+    ):
         axes.axhline(error, color=REFERENCE, lw=1, ls=":")
-        axes.annotate(text, (1, error), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8.5)
+        axes.annotate(text, (1, error), xycoords=("axes fraction", "data"), ha="right", va=side, fontsize=8.5)
     axes.set(xscale="log", yscale="log", xlabel="max. force deviation (eV/Å)", ylabel="true force RMSE (eV/Å)")
     _plain(axes.xaxis)
     _plain(axes.yaxis)
@@ -269,10 +278,11 @@ def errors(groups: Mapping[str, Mapping[str, Cloud]]) -> Figure:
         panel.hlines(rows, own, other, color=OTHER, lw=1.5, alpha=0.6)
         panel.plot(own, rows, "o", color=STUDENTS, ms=6, label="mean of the students")
         panel.plot(other, rows, "D", color=TEACHER, ms=5, label="teacher")
-        panel.set(yticks=rows, yticklabels=clouds, ylim=(len(clouds) - 0.5, -0.5), xlim=(0, None))
+        panel.set(yticks=rows, yticklabels=clouds, ylim=(len(clouds) - 0.5, -0.5))
         panel.set_title(title)
         panel.grid(axis="y", visible=False)
     axes[-1, 0].set_xlabel("force RMSE (eV/Å)")
+    axes[-1, 0].set_xlim(left=0)
     _legend(figure, axes[0, 0])
     return figure
 

@@ -49,7 +49,7 @@ def picture(
         if proposed
         else _refusal(measured),
     ]
-    alt = f"True force RMSE against model deviation of {len(measured.rows)} labelled frames; {text[1]}"
+    alt = f"True force RMSE against model deviation of {len(measured.rows)} labelled frames. {text[1]}"
     return Picture("trust", draw("trust", figures.calibrated(measured, present, spread)), alt, table), text
 
 

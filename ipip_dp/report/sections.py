@@ -61,11 +61,8 @@ def learning_curve(run: Run, draw: Draw) -> dict[str, Any]:
     columns = ["iteration", "reference labels", "pool", "teacher", "students", "their mean", "energy (meV/atom)",
                "where MD went"]  # fmt: skip
     table = Table("Force RMSE on held-out frames, and the median on explored ones (eV/Å)", columns, rows)
-    first, last = rows[0], rows[-1]
-    alt = (
-        f"Held-out force RMSE of the mean of the students: {first[5]} eV/Å in iteration {first[0]}, {last[5]} in "
-        f"iteration {last[0]}; teacher {last[3]}."
-    )
+    ends = [f"{row[5]} eV/Å in iteration {row[0]}" for row in (rows[0], rows[-1])]
+    alt = f"Held-out force RMSE of the mean of the students: {', '.join(dict.fromkeys(ends))}; teacher {rows[-1][3]}."
     text = [
         "The noise is the spread of the students over the square root of their number, pooled over iterations. Where "
         "MD went, errors are those of the students that explored, before anything was trained on these frames."
@@ -189,7 +186,7 @@ def blow_ups(run: Run, draw: Draw) -> dict[str, Any]:
 
 def by_group(run: Run, draw: Draw, data: held_out.HeldOut) -> dict[str, Any]:
     """Errors by element, size of the force and system."""
-    groups = {"element": data.elements, "size of the reference force (eV/Å)": data.magnitudes, "system": data.systems}
+    groups = {"element": data.elements, "size of the reference force": data.magnitudes, "system": data.systems}
     tables = [_clouds(f"Force RMSE by {name} (eV/Å)", clouds) for name, clouds in groups.items()]
     worst = max(data.elements, key=lambda name: data.elements[name].rmse[0])
     alt = (
