@@ -87,7 +87,8 @@ def _section(key: str, title: str, make: Callable[[], dict[str, Any]]) -> Sectio
 
 
 def _sentence(error: Exception) -> str:
-    return str(error) if isinstance(error, IpipError) else f"It cannot be told: {reason(error)}."
+    text = str(error) if isinstance(error, IpipError) else f"It cannot be told: {reason(error)}"
+    return f"{text.removesuffix('.')}."
 
 
 def _render(name: str, content: list[Section]) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ipip_dp.config.sections import Stop
 from ipip_dp.evaluation.stopping import ON_POLICY, without_improvement
 from ipip_dp.steps.stop import OUT_OF_JOBS
 
@@ -149,7 +150,7 @@ def _advice(run: Run, index: int) -> Iterator[str]:
 
 
 def _after_the_end(run: Run) -> str:
-    stop = run.context(run.best).params.stop
+    stop = run.context(run.best).params.stop if run.jdata else Stop()
     since = without_improvement(run.figures(), stop.min_improvement)
     if run.stop["reason"] != OUT_OF_JOBS:
         return f"The run ended because {run.stop['reason']}. Use the model, or let MD explore something new."
