@@ -145,7 +145,7 @@ def collect(run: Run, iteration: Iteration) -> HeldOut:
 
 def _range(size: int) -> str:
     lower, upper = EDGES[size : size + 2]
-    return f"above {lower:g}" if np.isinf(upper) else f"{lower:g} to {upper:g}"
+    return f"above {lower:g} eV/Å" if np.isinf(upper) else f"{lower:g} to {upper:g} eV/Å"
 
 
 def _clouds(collectors: Mapping[str, _Collector]) -> dict[str, Cloud]:

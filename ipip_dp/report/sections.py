@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ipip_dp.report.pictures import Draw
     from ipip_dp.report.run import Run
 
-LISTED = 20  # MD runs that blew up
+LISTED = 10  # MD runs that blew up
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def task(index: int, name: str, rows: str, log: str = ""):
 
 
 def test_what_has_been_written_so_far_is_read(empty):
-    task(0, "task.000.000000", "0 1 1 1 0.1 0 0\n10 1 1 1 0.3 0 0\n20 1 1 1 nan 0 0\n30 1 1 1 0.")
+    task(0, "task.000.000000", "0 1 1 1 0.1 0 0\n10 1 1 1 0.3 0 0\n20 1 1 1 nan 0 0\n30 1 1 1 0.2")
     (explored,) = exploration.collect(run.load())
     assert explored.deviations.tolist() == [0.1, 0.3]
     assert explored.levels == (0.15, 0.6)
