@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ipip_dp import __version__
 from ipip_dp.config.params import ipip_argument
 from ipip_dp.report.run import read_json
 
@@ -103,16 +104,17 @@ def methods(run: Run) -> str:
     reference = labeler(params.reference) if params.reference else jdata["fp_style"]
     if params.reference and jdata["fp_style"] != "custom" and jdata["fp_task_max"]:
         reference += f" and {jdata['fp_style']}"
-    fine_tuning = f" of {steps} steps" if steps else ""
+    fine_tuning = f" ({steps} steps)" if steps else ""
+    method = params.forget.method_at("pretrain")
+    forgetting = f"after forgetting ({method}) of fitting-net weights from the second iteration on, "
     return (
         f"Interatomic potentials for {'-'.join(context.type_map)} were trained by iterative pretraining (IPIP) [1] as "
-        f"implemented in ipip-dp {importlib.metadata.version('ipip-dp')} on top of DP-GEN [2] and DeePMD-kit [3,4]. "
+        f"implemented in ipip-dp {__version__} on top of DP-GEN [2] and DeePMD-kit [3,4]. "
         f"{teacher[0].upper() + teacher[1:]} served as the teacher: its molecular dynamics at {temperatures} K gave a "
         f"first pool of {first['pool_frames']} frames with its labels. In each of {len(run.metrics)} iterations, "
-        f"{jdata['numb_models']} students (descriptor "
-        f"{descriptor}) were pretrained on the pool ({params.pretrain.numb_steps} steps, forces only), after "
-        f"{params.forget.method} forgetting of fitting-net weights from the second iteration on, and fine-tuned"
-        f"{fine_tuning} on reference data from {reference}, which had grown from {first['reference_frames']} to "
+        f"{jdata['numb_models']} students (descriptor {descriptor}) were pretrained on the pool ({params.pretrain.numb_steps} steps, without energies), "
+        f"{'' if method == 'none' else forgetting}and fine-tuned{fine_tuning} on "
+        f"reference data from {reference}, which had grown from {first['reference_frames']} to "
         f"{errors['reference_frames']} frames by iteration {run.best.index}. Frames explored by molecular dynamics "
         f"with the students joined the pool, labelled by students or teacher (rule {params.relabel.rule}). On "
         f"{errors['ensemble']['n_frames']} held-out frames the mean of the students of iteration {run.best.index} has "
