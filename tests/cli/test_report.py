@@ -14,7 +14,6 @@ from tests.cli.conftest import check_mistake
 # What is typed, and the line that answers.
 WRONG = [
     (["report"], "{folder}: no run here, for there is no iter.000000; name the folder of `dpgen run`"),
-    (["report", "data"], "{folder}/data: no run here, for there is no iter.000000; name the folder of `dpgen run`"),
     (["report", "nowhere"], "nowhere: no such folder; expected the folder of a `dpgen run`"),
     (["report", "param.json"], "param.json: no such folder; expected the folder of a `dpgen run`"),
     (["report", "--output", "mine"], "--output mine: expected a file name that ends with .html"),
@@ -25,6 +24,12 @@ WRONG = [
 @pytest.mark.parametrize(("words", "line"), WRONG, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
 def test_a_mistake_is_one_line(ipip, words, line):
     check_mistake(ipip, words, line)
+
+
+def test_a_folder_without_a_run(ipip):
+    typed = ipip("report", "data")
+    assert typed.status == 1
+    assert "/data: no run here" in typed.errors and not Path("report").exists()
 
 
 def begun(folder: Path) -> None:
