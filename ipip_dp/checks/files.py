@@ -133,13 +133,25 @@ def check_fine_tuning(settings: dict[str, Any] | None) -> Iterator[str]:
         yield f"{key}.results: expected a file that {key}.teacher is made of, found {shown(settings['results'])}"
 
 
-def check_data(jdata: dict[str, Any], params: Params) -> Iterator[str]:
-    """Check the training data and the held-out set, and that they share no frame."""
+def data_to_make(jdata: dict[str, Any], params: Params) -> list[Path]:
+    """The folders of D_0 and the held-out set, if neither is there and ``ipip init`` can make them."""
+    folders = _data_folders(jdata, params)
+    to_make = [path for paths in folders.values() for path in paths]
+    can = params.reference is not None and all(len(paths) == 1 for paths in folders.values())
+    return to_make if can and not any(path.exists() for path in to_make) else []
+
+
+def _data_folders(jdata: dict[str, Any], params: Params) -> dict[str, list[Path]]:
     prefix = Path(jdata.get("init_data_prefix") or ".")
-    folders = {
+    return {
         "init_data_sys": [prefix / name for name in jdata["init_data_sys"]],
         "ipip.held_out": list(params.held_out),
     }
+
+
+def check_data(jdata: dict[str, Any], params: Params) -> Iterator[str]:
+    """Check the training data and the held-out set, and that they share no frame."""
+    folders = _data_folders(jdata, params)
     hint = "; `ipip init` makes it" if params.reference is not None else ""
     frames: dict[str, dict[bytes, Path]] = {key: {} for key in folders}
     for key, paths in folders.items():

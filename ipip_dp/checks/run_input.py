@@ -73,7 +73,11 @@ def _with_defaults(argument: Argument, jdata: dict[str, Any]) -> dict[str, Any]:
 
 
 def require_valid(
-    jdata: dict[str, Any], mdata: dict[str, Any] | None, param_file: str, machine_file: str, with_data: bool = True
+    jdata: dict[str, Any],
+    mdata: dict[str, Any] | None,
+    param_file: str,
+    machine_file: str,
+    with_data: bool | None = True,
 ) -> Params:
     """Check the whole input before a run; see :func:`problems`.
 
@@ -93,7 +97,11 @@ def require_valid(
 
 
 def problems(
-    jdata: dict[str, Any], mdata: dict[str, Any] | None, param_file: str, machine_file: str, with_data: bool = True
+    jdata: dict[str, Any],
+    mdata: dict[str, Any] | None,
+    param_file: str,
+    machine_file: str,
+    with_data: bool | None = True,
 ) -> list[str]:
     """Every problem of an input, one line each.
 
@@ -103,8 +111,8 @@ def problems(
         param.json and machine.json as they were read; ``mdata`` None skips machine.json.
     param_file, machine_file : str
         Their names, for the messages.
-    with_data : bool
-        Whether D_0 and the held-out set must exist already (not so before ``ipip init``).
+    with_data : bool or None
+        Whether D_0 and the held-out set must exist already. None: unless ``ipip init`` has both still to make.
     """
     try:
         found = []
@@ -126,7 +134,7 @@ def _summed_up(lines: list[str]) -> list[str]:
     return [f"{same[0]} (and {len(same) - 1} more of this kind)" if same[1:] else same[0] for same in alike.values()]
 
 
-def _param_problems(jdata: dict[str, Any], mdata: dict[str, Any] | None, with_data: bool) -> Iterator[Any]:
+def _param_problems(jdata: dict[str, Any], mdata: dict[str, Any] | None, with_data: bool | None) -> Iterator[Any]:
     """Problems of param.json; what depends on machine.json only if ``mdata`` is given."""
     if jdata.get("model_devi_engine", "lammps") != "lammps":
         yield f"model_devi_engine: expected lammps, found {shown(jdata['model_devi_engine'])}"
@@ -162,7 +170,7 @@ def _mended(
     return jdata, replaced
 
 
-def _deeper_problems(jdata: dict[str, Any], mdata: dict[str, Any] | None, with_data: bool) -> Iterator[str]:
+def _deeper_problems(jdata: dict[str, Any], mdata: dict[str, Any] | None, with_data: bool | None) -> Iterator[str]:
     """Problems of a normalised param.json, of files and of keys that do not go together."""
     params = Params.from_jdata(jdata)
     yield from training.check(jdata, params, mdata)
@@ -188,5 +196,5 @@ def _deeper_problems(jdata: dict[str, Any], mdata: dict[str, Any] | None, with_d
         for name in ("use_relative", "model_devi_f_avg_relative", "model_devi_adapt_trust_lo"):
             if jdata.get(name):
                 yield f"{name}: expected false beside ipip.trust: auto, whose levels are for deviations in eV/Angstrom"
-    if with_data:
+    if with_data or (with_data is None and not files.data_to_make(jdata, params)):
         yield from files.check_data(jdata, params)

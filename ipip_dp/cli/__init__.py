@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from ipip_dp.cli import label, models, report, run, status
+from ipip_dp.cli import label, models, new, report, run, status
 from ipip_dp.errors import IpipError, disk_full
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
     add_completion=False,
 )
 for command in (
+    new.new,
     run.check,
     run.init,
     label.md,

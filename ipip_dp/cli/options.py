@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ipip_dp.errors import IpipError
+from ipip_dp.text import is_positive
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from ipip_dp.data.gate import Gate
     from ipip_dp.steps.context import Context
 
@@ -21,7 +25,7 @@ ParamOption = Annotated[Path | None, typer.Option(help="param.json to take the l
 TypeMapOption = Annotated[str | None, typer.Option(help="Elements in order, as in Mo,S,O.")]
 
 
-def run_context(param: Path, machine: Path, with_data: bool) -> Context:
+def run_context(param: Path, machine: Path, with_data: bool | None) -> Context:
     """Read and check the input of a run."""
     from ipip_dp import workdir
     from ipip_dp.checks import run_input
@@ -68,3 +72,20 @@ def elements_of(type_map: str | None) -> list[str]:
     if not all(elements) or len(set(elements)) < len(elements):
         raise IpipError(f"--type-map: expected every element once, in order, as in Mo,S,O; found {type_map or 'none'}")
     return elements
+
+
+def numbers_of(option: str, text: str) -> list[float]:
+    """The numbers of an option, joined by commas."""
+    words = text.replace(",", " ").split()
+    if not words or not all(map(is_positive, words)):
+        raise IpipError(f"{option}: expected numbers greater than 0, as in 300,600; found {text or 'none'}")
+    return [int(word) if word.isdecimal() else float(word) for word in words]
+
+
+def one_of(option: str, text: str, known: Collection[str]) -> str:
+    """A word that an option knows."""
+    if text not in known:
+        near = difflib.get_close_matches(text, known, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise IpipError(f"{option}: expected one of {', '.join(known)}; found {text}{hint}")
+    return text

@@ -10,10 +10,14 @@ from ipip_dp.cli.options import MachineFile, ParamFile, run_context
 
 def check(param: ParamFile = Path("param.json"), machine: MachineFile = Path("machine.json")) -> None:
     """Find the problems of an input, or of its changes since the run began, without running anything."""
+    from ipip_dp.checks import files
     from ipip_dp.config import changes
 
-    changes.require_allowed(run_context(param, machine, with_data=True).jdata, str(param))
+    context = run_context(param, machine, with_data=None)
+    changes.require_allowed(context.jdata, str(param))
     print(f"{param} and {machine}: no problem found")
+    if to_make := files.data_to_make(context.jdata, context.params):
+        print(f"{' and '.join(map(str, to_make))}: not there yet; `ipip init {param} {machine}` makes them")
 
 
 def init(param: ParamFile = Path("param.json"), machine: MachineFile = Path("machine.json")) -> None:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
     from dargs import Argument
 
+# Keys that DP-GEN reads with a reference code, but forbids in param.json (deepmodeling/dpgen#1754).
+LEFT_OUT: dict[str, dict[str, Any]] = {"cp2k": {"fp_pp_path": ".", "fp_pp_files": []}}
+
 
 def extended(argument: Argument, runs: list[ModuleType], loaded: list[tuple[str, Any]]) -> Argument:
     """DP-GEN's schema of param.json with the ``ipip`` section; the stages of DP-GEN are wrapped as well.
@@ -130,6 +133,7 @@ def _checked(normalize: Callable, loaded: list[tuple[str, Any]]) -> Callable:
             data = normalize(arginfo, data, *arguments, **options)
             changes.require_allowed(data, param)
             changes.keep(data)
+            data.update(LEFT_OUT.get(data["fp_style"], {}))
             restart.restore_record()  # run_iter reads it next
         return data
 

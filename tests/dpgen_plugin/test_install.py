@@ -44,6 +44,26 @@ def test_stages_are_wrapped_once_and_plain_arguments_reach_them_as_they_are(quic
     assert "WELL" in done.stdout, done.stdout[-2000:]
 
 
+def test_cp2k_gets_the_keys_that_dpgen_reads_and_forbids(quick):
+    param = quick.param
+    del param["fp_params"]
+    kinds = {"_": ["Mo", "S"], "POTENTIAL": ["GTH-PBE"] * 2, "BASIS_SET": ["DZVP-MOLOPT-SR-GTH"] * 2}
+    quick.param = {**param, "fp_style": "cp2k", "user_fp_params": {"FORCE_EVAL": {"SUBSYS": {"KIND": kinds}}}}
+    task = quick.folder / "iter.000000/02.fp/task.000.000000"
+    task.mkdir(parents=True)
+    (task / "POSCAR").write_bytes((quick.folder / "structures/mos2_mono27.vasp").read_bytes())
+    code = (
+        "import dpgen.generator.run as run, json\n"
+        "from dpgen.generator.arginfo import run_jdata_arginfo\n"
+        "argument = run_jdata_arginfo()\n"
+        "jdata = run.normalize(argument, json.load(open('param.json')))\n"
+        "run.make_fp_calculation(0, jdata, {})\n"
+    )
+    done = quick(sys.executable, "-c", code)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "&KIND Mo" in (task / "input.inp").read_text()
+
+
 @pytest.mark.parametrize("name", ["param.json", "machine.json"])
 def test_an_unreadable_input_of_an_ipip_run_is_one_line(quick, name):
     path = quick.folder / name
