@@ -3,14 +3,20 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ipip_dp.cli.options import MachineFile, ParamFile, run_context
+
+if TYPE_CHECKING:
+    from ipip_dp.checks.estimate import Estimate
 
 
 def check(param: ParamFile = Path("param.json"), machine: MachineFile = Path("machine.json")) -> None:
     """Find the problems of an input, or of its changes since the run began, without running anything."""
     from ipip_dp.checks import files
+    from ipip_dp.checks.estimate import estimate
     from ipip_dp.config import changes
 
     context = run_context(param, machine, with_data=None)
@@ -18,6 +24,7 @@ def check(param: ParamFile = Path("param.json"), machine: MachineFile = Path("ma
     print(f"{param} and {machine}: no problem found")
     if to_make := files.data_to_make(context.jdata, context.params):
         print(f"{' and '.join(map(str, to_make))}: not there yet; `ipip init {param} {machine}` makes them")
+    _print(estimate(context.jdata, context.params))
 
 
 def init(param: ParamFile = Path("param.json"), machine: MachineFile = Path("machine.json")) -> None:
@@ -28,6 +35,19 @@ def init(param: ParamFile = Path("param.json"), machine: MachineFile = Path("mac
     counts = init_data.init(context)
     for name, folder in init_data.targets(context).items():
         print(f"{folder}: {counts[name]} frames")
+
+
+def _print(costs: Estimate) -> None:
+    known = _time(sum(item.seconds or 0 for item in costs.items))
+    print(f"Up to {costs.iterations} iterations, {known} without the reference, {costs.disk / 1e6:,.0f} MB of disk:")
+    for item in costs.items:
+        print(f"  {item.name:<12} {item.amount}{'' if item.seconds is None else f'; {_time(item.seconds)}'}")
+    print("Rough, for CPUs and the templates' networks; the first iteration tells more.")
+
+
+def _time(seconds: float) -> str:
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes} core minutes" if minutes < 100 else f"{seconds / 3600:,.0f} core hours"
 
 
 def doc() -> None:

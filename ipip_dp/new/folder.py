@@ -176,6 +176,7 @@ def inputs(
     ipip["teacher_md"]["temperatures"] = temperatures
     for job in param["model_devi_jobs"]:
         job.update(sys_idx=list(range(len(starts))), temps=temperatures)
+    ipip["trust"] = "given" if choices.reference == NO_REFERENCE else "auto"  # the template's suit its own system
     if code:
         _set_code(param, mdata["fp"], choices.reference, type_map)
     elif choices.reference == NO_REFERENCE:

@@ -39,13 +39,26 @@ def test_check_reports_every_problem_on_a_line_of_its_own(ipip):
     ]
 
 
-def test_check_is_silent_about_a_good_input(ipip):
+def test_check_says_what_a_good_input_asks_for(ipip):
     typed = ipip("check")
-    assert (typed.status, typed.output, typed.errors) == (
-        0,
-        "param.json and machine.json: no problem found\n",
-        "",
-    )
+    assert (typed.status, typed.errors) == (0, "")
+    first, second, *items, last = typed.output.splitlines()
+    assert first == "param.json and machine.json: no problem found"
+    assert re.fullmatch(r"Up to 2 iterations, \d+ core minutes without the reference, \d+ MB of disk:", second)
+    assert [item.split("  ")[1] for item in items] == ["teacher MD", "training", "exploration", "reference"]
+    assert last.startswith("Rough")
+
+
+def test_check_does_not_ask_for_data_that_init_makes(ipip):
+    param = ipip.run.param
+    param["init_data_sys"], param["ipip"]["held_out"] = ["new/train"], ["new/held_out"]
+    ipip.run.param = param
+    typed = ipip("check")
+    assert (typed.status, typed.errors) == (0, "")
+    assert "new/train and new/held_out: not there yet; `ipip init param.json machine.json` makes them" in typed.output
+    Path("new/train").mkdir(parents=True)
+    typed = ipip("check")
+    assert typed.status == 1 and "ipip.held_out: data folder new/held_out does not exist" in typed.errors
 
 
 def test_the_keys_are_documented(ipip):
