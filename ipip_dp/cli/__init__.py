@@ -6,17 +6,18 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from typing import Annotated
 
 import typer
 
+import ipip_dp
 from ipip_dp.cli import label, models, new, report, run, status
 from ipip_dp.errors import IpipError, disk_full
 
 app = typer.Typer(
-    help="Iterative pretraining for interatomic potentials, in DP-GEN.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
     new.new,
@@ -43,6 +44,21 @@ def show_log() -> None:
         level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True, handlers=[handler]
     )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's libraries, as in machines/
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ipip-dp {ipip_dp.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Iterative pretraining for interatomic potentials, in DP-GEN. `ipip COMMAND -h` tells more."""
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from ipip_dp.cli.options import (
     TypeMapOption,
     gate_of,
     labeler_and_elements,
+    numbers_of,
 )
 
 
@@ -22,18 +23,46 @@ def md(
     start: Annotated[Path, typer.Argument(help="Start structure.")],
     output: Annotated[Path, typer.Argument(help="Folder for the labelled frames.")],
     settings: Annotated[
-        Path, typer.Option(help="JSON file with labeler, type_map, temperatures (K), timestep (fs), ...")
-    ],
+        Path | None,
+        typer.Option(help="JSON file with labeler, type_map, temperatures (K), timestep (fs), ..., for all options."),
+    ] = None,
+    labeler: LabelerOption = "teacher",
+    param: ParamOption = None,
+    type_map: TypeMapOption = None,
+    temperatures: Annotated[str, typer.Option(help="Temperatures in K, a trajectory for each.")] = "300",
+    nsteps: Annotated[int, typer.Option(min=1, help="Steps of a trajectory.")] = 1000,
+    interval: Annotated[int, typer.Option(min=1, help="Steps between two frames.")] = 10,
+    timestep: Annotated[float, typer.Option(min=0, help="Time step in fs.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Seed of velocities and thermostat.")] = 1,
 ) -> None:
-    """Run MD with a labeler, one trajectory per temperature, and keep its labelled frames."""
+    """Run MD with a labeler, one trajectory per temperature, and keep its labelled frames.
+
+    For example `ipip md start.vasp frames --param param.json`, which runs its teacher.
+    """
     from ipip_dp.config import inputs
+    from ipip_dp.config.sections import TeacherMD
     from ipip_dp.data.gate import Gate
     from ipip_dp.labelers import make_labeler
     from ipip_dp.labelers import md as teacher_md
 
-    value = inputs.load(settings)
-    inputs.require_schema(teacher_md.settings_argument(), value, str(settings))
-    labeler = functools.cache(lambda: make_labeler(value["labeler"], value["type_map"]))  # one for all temperatures
+    if settings is not None:
+        value = inputs.load(settings)
+    else:
+        config, elements = labeler_and_elements(labeler, param, type_map)
+        value = {
+            "labeler": config,
+            "type_map": elements,
+            "format": "auto",
+            "temperatures": numbers_of("--temperatures", temperatures),
+            "nsteps": nsteps,
+            "interval": interval,
+            "timestep": timestep,
+            "friction": TeacherMD().friction,
+            "seed": seed,
+            **gate_of(param, {}).limits(),
+        }
+    inputs.require_schema(teacher_md.settings_argument(), value, str(settings or "ipip md"))
+    make = functools.cache(lambda: make_labeler(value["labeler"], value["type_map"]))  # one for all temperatures
     for temperature in value["temperatures"]:
         teacher_md.md(
             start,
@@ -49,7 +78,7 @@ def md(
             gate=Gate(value["min_distance"], value["max_force"], value.get("max_neighbor_distance")),
             fmt=value["format"],
             nopbc=value.get("nopbc", False),
-            labeler=labeler,
+            labeler=make,
         )
 
 
@@ -96,7 +125,12 @@ def predict(
     param: ParamOption = None,
     type_map: TypeMapOption = None,
 ) -> None:
-    """Write what every model of a labeler predicts on labelled frames."""
+    """Write what every model of a labeler predicts on labelled frames.
+
+    OUTPUT holds, for block i of frames (0, 1, ... through all systems below SOURCE), the arrays i/energies (models,
+    frames) in eV, i/forces (models, frames, atoms, 3) in eV/Angstrom and, where there are any, i/virials (models,
+    frames, 3, 3) in eV; NaN where the labeler fails. numpy.load reads it. `ipip evaluate` prints errors instead.
+    """
     from ipip_dp.labelers import predict as prediction
 
     config, elements = labeler_and_elements(labeler, param, type_map)

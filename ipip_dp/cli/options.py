@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,7 @@ ParamFile = Annotated[Path, typer.Argument(help="param.json", show_default=False
 MachineFile = Annotated[Path, typer.Argument(help="machine.json", show_default=False)]
 LabelerOption = Annotated[str, typer.Option(help="JSON file of a labeler; with --param, 'teacher' or 'reference'.")]
 ParamOption = Annotated[Path | None, typer.Option(help="param.json to take the labeler, type_map and gate from.")]
+SECTIONS = ("teacher", "reference")  # labelers in param.json
 TypeMapOption = Annotated[str | None, typer.Option(help="Elements in order, as in Mo,S,O.")]
 
 
@@ -43,11 +45,13 @@ def labeler_and_elements(labeler: str, param: Path | None, type_map: str | None)
     from ipip_dp.config import inputs
 
     if param is None:
+        if labeler in SECTIONS and not Path(labeler).is_file():
+            raise IpipError(f"--labeler {labeler}: expected --param, too: a param.json with section ipip.{labeler}")
         section = inputs.load(Path(labeler))
         inputs.require_schema(labelers.labeler_arguments("labeler", ""), section, labeler)
         return section, elements_of(type_map)
     jdata = inputs.load(param)
-    section = jdata.get("ipip", {}) if labeler in ("teacher", "reference") else {}
+    section = jdata.get("ipip", {}) if labeler in SECTIONS else {}
     if labeler not in section:
         raise IpipError(f"--labeler {labeler}: expected teacher or reference, one that {param} has in its ipip section")
     inputs.require_schema(labelers.labeler_arguments(labeler, ""), section[labeler], f"{param}: ipip.{labeler}")
@@ -68,9 +72,16 @@ def gate_of(param: Path | None, limits: dict[str, float | None]) -> Gate:
 
 def elements_of(type_map: str | None) -> list[str]:
     """The elements of option --type-map."""
-    elements = [element.strip() for element in (type_map or "").split(",")]
-    if not all(elements) or len(set(elements)) < len(elements):
-        raise IpipError(f"--type-map: expected every element once, in order, as in Mo,S,O; found {type_map or 'none'}")
+    from dpdata.periodic_table import ELEMENTS
+
+    text = (type_map or "").strip()
+    elements = [element.strip() for element in text.split("," if "," in text else None)]
+    if not elements or not all(elements) or len(set(elements)) < len(elements):
+        raise IpipError(f"--type-map: expected every element once, in order, as in Mo,S,O; found {text or 'none'}")
+    for element in elements:
+        parts = re.findall("[A-Z][a-z]?", element)
+        if element not in ELEMENTS and "".join(parts) == element and set(parts) <= set(ELEMENTS):
+            raise IpipError(f"--type-map: {element} is no element; did you mean {','.join(parts)}?")
     return elements
 
 

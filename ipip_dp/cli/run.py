@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from ipip_dp.cli.options import MachineFile, ParamFile, run_context
 
@@ -50,8 +52,13 @@ def _time(seconds: float) -> str:
     return f"{minutes} core minutes" if minutes < 100 else f"{seconds / 3600:,.0f} core hours"
 
 
-def doc() -> None:
-    """Print what every key of the ipip section of param.json means (reStructuredText)."""
+def doc(
+    key: Annotated[
+        str | None, typer.Argument(help="A key of param.json, as ipip.forget.method or its end.", show_default="all")
+    ] = None,
+) -> None:
+    """Print what a key of param.json means, or all of the ipip section (reStructuredText)."""
+    from ipip_dp.config import documentation
     from ipip_dp.config.params import ipip_argument
 
-    print(ipip_argument().gen_doc(make_anchor=False, make_link=False))
+    print(documentation.of_key(key) if key else ipip_argument().gen_doc(make_anchor=False, make_link=False))

@@ -26,7 +26,9 @@ SECTIONS = {"train": False, "model_devi": True, "fp": True, **dict.fromkeys(disp
 
 
 # Below these keys lie passwords; what stands there is never shown.
-SECRET = re.compile("remote_profile|envs|handlers|pass|secret|token|email|phone|user|program_id|key", re.IGNORECASE)
+SECRET = re.compile(
+    "remote_profile|envs|handlers|pass|secret|token|email|phone|user(?!_forward_files)|program_id|key", re.IGNORECASE
+)
 # Counts of dpdispatcher's that its own schema does not bound, and their smallest values.
 SMALLEST = {"number_node": 0, "cpu_per_node": 0, "gpu_per_node": 0, "group_size": 0, "para_deg": 1, "wait_time": 0}
 # Lists of text that dpdispatcher writes into the scripts of jobs.
@@ -94,6 +96,9 @@ def _section_problems(name: str, section: dict[str, Any], path: schema.KeyPath) 
     if found:
         return
     yield from _unwritable(section["resources"], place)
+    for number, file in enumerate(section.get("user_forward_files", [])):
+        if not Path(file).is_file():
+            yield schema.Problem((*path, "user_forward_files", number), "expected a file that exists", file)
     if section["machine"]["context_type"] in REMOTE and not section["machine"].get("remote_root"):
         yield schema.Problem((*path, "machine", "remote_root"), "missing; expected the folder where the jobs run")
     command = section.get("command")
@@ -149,7 +154,6 @@ def _section(name: str, value: dict[str, Any]) -> Argument:
     holds = is_command if name == "ipip_label" else lambda text: bool(text.strip())
     _require(command, holds, "expected a command")
     forward = Argument("user_forward_files", list[str], optional=True)
-    _require(forward, lambda files: all(Path(file).is_file() for file in files), "expected files that exist")
     fields = [
         command,
         Argument("machine", dict, machine.sub_fields.values(), machine.sub_variants.values()),

@@ -66,3 +66,14 @@ def test_md_writes_a_folder_per_temperature(ipip):
     Path("md.json").write_text(json.dumps(MD))
     assert ipip("md", START, "labels", "--settings", "md.json").status == 0
     assert (Path("labels") / "300K" / "labels.json").is_file()
+
+
+def test_md_needs_no_settings(ipip):
+    """Those of a short run by options, the rest by default; the teacher of param.json is the labeler."""
+    short = ["--nsteps", "20", "--temperatures", "300,600"]
+    assert ipip("md", START, "labels", *ON_TEACHER[2:], *short).status == 0
+    assert ipip("md", START, "cheap", *BY_CHEAP, *short[:2]).status == 0
+    assert json.loads(Path("labels/600K/md.json").read_text())["friction"] == 0.01
+    assert json.loads(Path("cheap/300K/md.json").read_text())["nsteps"] == 20
+    assert not Path("cheap/600K").exists()
+    assert len(list(Path("labels").glob("*/labels.json"))) == 2

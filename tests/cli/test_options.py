@@ -5,12 +5,18 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cli.conftest import START, check_mistake
+from tests.cli.conftest import BY_CHEAP, ON_TEACHER, START, check_mistake
 
 # What is typed, and the line that answers.
 WRONG = [
     (["label", START, "out", "--labeler", "nothing.json"], "nothing.json: does not exist"),
-    (["label", START, "out", "--labeler", "teacher"], "teacher: does not exist"),
+    (["label", START, "out", "--labeler", "teacher"], "--labeler teacher: expected --param, too: a param.json with"),
+    (["md", START, "out"], "--labeler teacher: expected --param, too: a param.json with section ipip.teacher"),
+    (["md", START, "out", *ON_TEACHER, "--temperatures", "hot"], "--temperatures: expected numbers greater than 0, as"),
+    (
+        ["label", START, "out", "--labeler", "labeler.json", "--type-map", "MoSO"],
+        "--type-map: MoSO is no element; did you mean Mo,S,O?",
+    ),
     (
         ["label", START, "out", "--labeler", "student", "--param", "param.json"],
         "--labeler student: expected teacher or reference, one that param.json has in its ipip section",
@@ -43,3 +49,8 @@ def test_label_keeps_to_the_gate_of_param_json(ipip):
     by_teacher = ["--labeler", "teacher", "--param", "param.json", "--min-success", "0"]
     assert "0 of 1 frames labelled, 1 failed" in ipip("label", START, "refused", *by_teacher).output
     assert "1 of 1 frames labelled" in ipip("label", START, "taken", *by_teacher, "--min-distance", "1").output
+
+
+@pytest.mark.parametrize("type_map", ["Mo,S", "Mo, S", "Mo S"])
+def test_elements_may_be_divided_by_commas_or_blanks(ipip, type_map):
+    assert ipip("label", START, "labels", *BY_CHEAP[:2], "--type-map", type_map).status == 0

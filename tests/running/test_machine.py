@@ -225,3 +225,10 @@ def test_ipip_sections_may_be_missing(run):
 
 def test_section_fp_is_needed_only_for_reference_calculations(run):
     assert found(run, {"fp_task_max": 0}, {"fp": REMOVED}) == []
+
+
+def test_a_file_to_forward_is_named_if_it_is_missing(run) -> None:
+    mdata = {**run.machine}
+    mdata["fp"]["user_forward_files"] = ["param.json", "basis.txt"]
+    (problem,) = machine.problems(mdata, with_fp=True)
+    assert str(problem) == 'fp.user_forward_files[1]: expected a file that exists, found "basis.txt"'
