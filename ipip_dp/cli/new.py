@@ -91,6 +91,6 @@ def new(
     if not (written.frames or written.labels):
         typer.echo("  Of labelled frames, --data makes both folders of data.")
     typer.echo("Then:" if problems else "Next:")
-    needs_data = [] if written.frames else ["ipip init"] if written.labels else []
-    for command in (f"cd {folder}", "ipip check", *needs_data, "dpgen run param.json machine.json", "ipip status"):
+    init = ["ipip init"] if written.labels and not written.frames else []
+    for command in (f"cd {folder}", "ipip check", *init, "dpgen run param.json machine.json", "ipip status"):
         typer.echo(f"  {command}")

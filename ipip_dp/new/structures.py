@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ipip_dp.data.gate import have_volume
 from ipip_dp.errors import IpipError
 from ipip_dp.labelers.read import VACUUM
 from ipip_dp.text import reason
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
+MOST_ATOMS = 10_000  # that repeating a cell may make
 SKIN = 0.5  # Angstrom; atoms this far outside the cutoff come within it as they move
 SPARE, STEP = 1.1, 4  # what DeePMD-kit makes of `"sel": "auto"` (deepmd/utils/update_sel.py)
 
@@ -64,7 +66,7 @@ def read(names: Sequence[str], shortest: float) -> list[Structure]:
             number = 1
             while (file := f"{stem}{f'_{number}' if number > 1 else ''}.vasp") in found:
                 number += 1
-            found[file] = Structure(file, *_prepared(atoms, shortest))
+            found[file] = Structure(file, *_prepared(name, atoms, shortest))
     return list(found.values())
 
 
@@ -86,7 +88,7 @@ def _read(name: str) -> list[Atoms]:
     return structures
 
 
-def _prepared(atoms: Atoms, shortest: float) -> tuple[Atoms, str]:
+def _prepared(name: str, atoms: Atoms, shortest: float) -> tuple[Atoms, str]:
     """A periodic cell of a structure, and what had to be done for it."""
     from ase import Atoms
 
@@ -98,8 +100,13 @@ def _prepared(atoms: Atoms, shortest: float) -> tuple[Atoms, str]:
         atoms.center(vacuum=VACUUM / 2, axis=tuple(np.flatnonzero(~periodic)))
         changes.append(f"{VACUUM:g} A of vacuum where it was not periodic")
     atoms.pbc = True
+    if not have_volume(atoms.cell.array[None]).all():
+        raise IpipError(f"{name}: expected a cell that has a volume")
     heights = 1 / np.linalg.norm(np.linalg.inv(atoms.cell), axis=0)
     repeats = np.where(periodic, np.ceil(shortest / heights - 1e-6), 1).astype(int).clip(1)
+    n_atoms = len(atoms) * repeats.prod()
+    if n_atoms > max(MOST_ATOMS, len(atoms)):
+        raise IpipError(f"{name}: {n_atoms:,} atoms with --min-length {shortest:g}; give a smaller one")
     if repeats.max() > 1:
         changes.append(f"repeated {' x '.join(map(str, repeats))}")
     return atoms.repeat(tuple(repeats)), ", ".join(changes)

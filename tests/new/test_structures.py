@@ -74,10 +74,14 @@ def test_neighbours_are_those_within_the_cutoff(structure_files, name):
 def test_what_is_no_structure(structure_files, tmp_path):
     (tmp_path / "notes.txt").write_text("nothing")
     (tmp_path / "x.xyz").write_text("1\n\nX 0 0 0\n")
+    (tmp_path / "POSCAR_flat").write_text("flat\n1.0\n1 0 0\n2 0 0\n0 0 5\nCu\n1\nDirect\n0 0 0\n")
     for name, message in {
+        "POSCAR_flat": "POSCAR_flat: expected a cell that has a volume",
         "nothing.cif": "nothing.cif: does not exist",
         "notes.txt": "notes.txt: ASE cannot read a structure from it",
         "x.xyz": "x.xyz: expected atoms of known elements",
     }.items():
         with pytest.raises(IpipError, match=message):
             structures.read([name], 0)
+    with pytest.raises(IpipError, match="Cu.cif: .* atoms with --min-length 500; give a smaller one"):
+        structures.read(["Cu.cif"], 500)
