@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -68,6 +69,14 @@ def gate_of(param: Path | None, limits: dict[str, float | None]) -> Gate:
     inputs.require_schema(gate_argument(), section, f"{param}: ipip.gate")
     given = {name: value for name, value in limits.items() if value is not None}
     return Bounds(**gate_argument().normalize_value({**section, **given}, trim_pattern="_*")).gate()
+
+
+def enter(folder: Path) -> None:
+    """Make the folder of a run the working directory, which all paths of a run are relative to."""
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise IpipError(f"{folder}: {error.strerror}; expected the folder of a `dpgen run`") from None
 
 
 def elements_of(type_map: str | None) -> list[str]:

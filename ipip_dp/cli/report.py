@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ipip_dp.cli.options import enter
 from ipip_dp.errors import IpipError
 
 RunFolder = Annotated[Path, typer.Argument(help="Folder of `dpgen run`.", show_default="this one")]
@@ -26,7 +26,7 @@ def report(
     target = Path("report.html") if output is None else output.absolute()
     if target.suffix not in (".html", ".htm"):
         raise IpipError(f"--output {output}: expected a file name that ends with .html")
-    _enter(folder)
+    enter(folder)
     missing = [section.title for section in page.write(target, Path.cwd().name) if section.missing]
     left_out = f"; left out, as the page says: {', '.join(missing)}" if missing else ""
     typer.echo(f"{folder / target}: written, pictures in {folder / target.with_suffix('')}{left_out}")
@@ -43,7 +43,7 @@ def trust(
     from ipip_dp.report import levels
 
     stem = Path("report/trust") if output is None else output.absolute()
-    _enter(folder)
+    enter(folder)
     found = levels.write(stem)
     table = Table(*found.table.columns, title=found.table.caption)
     for row in found.table.rows:
@@ -54,10 +54,3 @@ def trust(
     console.print(table)
     for line in (*found.notes, f"Picture: {folder / stem}.png, .svg", *found.lines):
         typer.echo(line)
-
-
-def _enter(folder: Path) -> None:
-    """Make a run folder the working directory, which all paths of a run are relative to."""
-    if not folder.is_dir():
-        raise IpipError(f"{folder}: no such folder; expected the folder of a `dpgen run`")
-    os.chdir(folder)

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console, Group
 from rich.live import Live
 
+from ipip_dp.cli.options import enter
 from ipip_dp.errors import IpipError
 
 INTERVAL = 5.0  # seconds between two looks of --watch
@@ -29,10 +30,7 @@ def status(
 
     if as_json and watch:
         raise IpipError("--json and --watch: expected one of them")
-    try:
-        os.chdir(folder)
-    except OSError as error:
-        raise IpipError(f"{folder}: {error.strerror}; expected the folder of a `dpgen run`") from None
+    enter(folder)
     if as_json:
         typer.echo(json.dumps(show.document(state.read()), indent=2))
     elif watch:

@@ -11,7 +11,7 @@ from typing import Any
 from ipip_dp import workdir
 from ipip_dp.config.params import Params
 from ipip_dp.errors import IpipError
-from ipip_dp.evaluation import curve, students
+from ipip_dp.evaluation import curve
 from ipip_dp.evaluation.stopping import Evaluated, best
 from ipip_dp.steps.context import Context
 from ipip_dp.steps.explored import COUNTS
@@ -75,11 +75,6 @@ class Run:
     def best(self) -> Iteration:
         """The iteration whose students are best."""
         return self.evaluated[best(self.figures())]
-
-    @property
-    def best_student(self) -> int:
-        """The one of the best students to use where one model is wanted."""
-        return students.best(self.metrics[self.best.index]["students"])
 
 
 def load() -> Run:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ipip_dp.config.sections import Stop
 from ipip_dp.evaluation.stopping import ON_POLICY, without_improvement
+from ipip_dp.status import models
 from ipip_dp.steps.stop import OUT_OF_JOBS
 
 if TYPE_CHECKING:
@@ -15,19 +16,10 @@ if TYPE_CHECKING:
 
     from ipip_dp.evaluation.stopping import Figure
     from ipip_dp.report.run import Run
+    from ipip_dp.status.models import Best
 
 HOLDS = 0.9  # share of MD runs that hold, below which long MD is not to be trusted
 COMMAND = "dpgen run param.json machine.json"
-
-
-@dataclass(frozen=True)
-class Model:
-    """One frozen model, and how LAMMPS uses it."""
-
-    path: str
-    force_rmse: float
-    ensemble: list[str]
-    lammps: str
 
 
 @dataclass(frozen=True)
@@ -44,15 +36,15 @@ class Verdict:
         Whether the error still falls, by more than its noise.
     advice : list of str
         What to do next.
-    model : Model or None
-        What to use; None where frozen models are missing.
+    model : Best or None
+        What to use; None where frozen models or the parameters of the run are missing.
     """
 
     headline: str
     figures: list[tuple[str, str, str]]
     trend: str
     advice: list[str]
-    model: Model | None
+    model: Best | None
 
 
 def collect(run: Run) -> Verdict:
@@ -71,7 +63,8 @@ def collect(run: Run) -> Verdict:
         f"The students of iteration {index} are at {_plus_minus(figure)} eV/Å on held-out frames, "
         f"{relative(figure.value, teacher)} the teacher's {teacher:.3f}."
     )
-    return Verdict(headline, [*_figures(run, index, figure)], trend(run), [*_advice(run, index)], _model(run, index))
+    model = models.best(run.jdata) if run.jdata else None
+    return Verdict(headline, [*_figures(run, index, figure)], trend(run), [*_advice(run, index)], model)
 
 
 def relative(value: float, teacher: float) -> str:
@@ -162,15 +155,3 @@ def _after_the_end(run: Run) -> str:
         "More of the same MD promises little. Use the model, or add jobs to model_devi_jobs that go where you need it: "
         "other temperatures, pressures, structures."
     )
-
-
-def _model(run: Run, index: int) -> Model | None:
-    paths = run.best.models()
-    member = run.best_student
-    if len(paths) <= member:
-        return None
-    elements = " ".join(run.jdata.get("type_map", []))
-    exported = "atom_modify map yes  # in front of read_data\n" if paths[member].suffix == ".pt2" else ""
-    lammps = f"{exported}pair_style deepmd {paths[member]}\npair_coeff * * {elements}"
-    rmse = run.metrics[index]["students"][member]["force_rmse"]
-    return Model(str(paths[member]), rmse, [str(path) for path in paths], lammps)

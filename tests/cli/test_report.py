@@ -14,8 +14,8 @@ from tests.cli.conftest import check_mistake
 # What is typed, and the line that answers.
 WRONG = [
     (["report"], "{folder}: no run here, for there is no iter.000000; name the folder of `dpgen run`"),
-    (["report", "nowhere"], "nowhere: no such folder; expected the folder of a `dpgen run`"),
-    (["report", "param.json"], "param.json: no such folder; expected the folder of a `dpgen run`"),
+    (["report", "nowhere"], "nowhere: No such file or directory; expected the folder of a `dpgen run`"),
+    (["report", "param.json"], "param.json: Not a directory; expected the folder of a `dpgen run`"),
     (["report", "--output", "mine"], "--output mine: expected a file name that ends with .html"),
     (["trust"], "{folder}: no run here, for there is no iter.000000; name the folder of `dpgen run`"),
 ]

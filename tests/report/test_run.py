@@ -29,8 +29,8 @@ def test_parameters_that_are_missing_or_damaged(empty):
         run.load().context(Iteration(0))
 
 
-def test_the_best_iteration_and_student(empty):
+def test_the_best_iteration(empty):
     evaluated(0, [0.21, 0.19], 0.2)
     evaluated(1, [0.41, 0.39], 0.4)
     found = run.load()
-    assert (found.best.index, found.best_student) == (0, 1)
+    assert found.best.index == 0

@@ -95,7 +95,6 @@ def test_one_model_and_the_ensemble_beside_it(empty):
     for member in range(3):
         workdir.write_text(iteration.train / f"graph.{member:03d}.pb", "")
     model = told().model
-    assert model.path == "iter.000000/00.train/graph.001.pb"
+    assert str(model.model) == "iter.000000/00.train/graph.001.pb"
     assert model.force_rmse == 0.29
-    assert model.lammps == "pair_style deepmd iter.000000/00.train/graph.001.pb\npair_coeff * * Mo S"
     assert len(model.ensemble) == 3
