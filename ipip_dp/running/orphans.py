@@ -90,6 +90,8 @@ def _require_alone(submission: Submission) -> None:
         if note.stem == submission.submission_hash:
             continue
         other = Submission.submission_from_json(str(note))
+        if isinstance(other.machine.context, LazyLocalContext):
+            other.machine.context = context  # its own is another folder if the run has been moved since
         _find_jobs(other)
         for job in other.belonging_jobs:
             if job.job_state == JobStatus.finished or not folders & {task.task_work_path for task in job.job_task_list}:

@@ -14,7 +14,7 @@ from dpdispatcher.utils.job_status import JobStatus
 from ipip_dp.errors import IpipError
 from ipip_dp.running import orphans
 
-MACHINE = {"batch_type": "Shell", "context_type": "LazyLocalContext", "local_root": "./"}
+MACHINE = {"batch_type": "Shell", "context_type": "LazyLocalContext"}
 RESOURCES = {"number_node": 1, "cpu_per_node": 1, "gpu_per_node": 0, "queue_name": "", "group_size": 1}
 
 
@@ -26,7 +26,8 @@ def run_folder(tmp_path, monkeypatch):
 
 
 def submission(cores: int = 1, task: str = "one") -> Submission:
-    machine, resources = Machine.load_from_dict(MACHINE), Resources.load_from_dict({**RESOURCES, "cpu_per_node": cores})
+    machine = Machine.load_from_dict({**MACHINE, "local_root": str(Path.cwd())})  # absolute, as in a run
+    resources = Resources.load_from_dict({**RESOURCES, "cpu_per_node": cores})
     made = Submission("work", machine, resources, task_list=[Task(command="true", task_work_path=task)])
     made.generate_jobs()
     return made
@@ -115,3 +116,16 @@ def test_a_job_with_other_settings_that_still_works_in_the_folder_is_respected(s
     process.kill()
     process.wait()
     orphans.adopt(submission(cores=2))
+
+
+def test_a_run_folder_may_be_moved(run_folder, tmp_path, start, monkeypatch):
+    made = submission()
+    orphans.adopt(made)
+    process = start(made)
+    moved = tmp_path.rename(tmp_path.with_name("moved"))
+    monkeypatch.chdir(moved)
+    with pytest.raises(IpipError, match=rf"^work: job {process.pid}, submitted with another machine\.json or command"):
+        orphans.adopt(submission())
+    process.kill()
+    process.wait()
+    orphans.adopt(submission())
