@@ -1,33 +1,19 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""The commands of the README do what it says."""
+"""What the README says of the `ipip` section and of the demonstration; its commands are in test_docs.py."""
 
 from __future__ import annotations
 
 import json
 import re
 import shutil
-import subprocess
 import sys
 
 import pytest
 
 from ipip_dp.labelers import labeler_arguments
-from tests.conftest import ENVIRONMENT, EXAMPLES, ROOT, Run
+from tests.conftest import EXAMPLES, ROOT, Run
 
 README = (ROOT / "README.md").read_text()
-
-
-def test_every_ipip_command_of_the_readme_exists(quick):
-    commands = {match for match in re.findall(r"`?ipip ([a-z]+)", README)}
-    assert {"check", "init", "status", "label", "forget", "evaluate"} <= commands
-    for command in commands:
-        assert quick("ipip", command, "--help").returncode == 0
-
-
-def test_every_make_target_of_the_readme_exists():
-    for target in set(re.findall(r"`?make ([a-z-]+)", README)):
-        done = subprocess.run(["make", "-n", target], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
 
 
 def test_json_of_the_readme_is_valid(quick):
