@@ -125,9 +125,24 @@ class Iteration:
         return self.ipip / "relabel"
 
     @property
+    def explored_counts(self) -> Path:
+        """How many frames of every trust class were explored, and how many MD runs there were."""
+        return self.relabel / "explored.json"
+
+    @property
+    def relabel_summary(self) -> Path:
+        """How many explored frames each has labelled, and what became of the pool."""
+        return self.relabel / "summary.json"
+
+    @property
     def on_policy(self) -> Path:
         """Errors on explored frames with reference labels."""
         return self.ipip / "on_policy"
+
+    @property
+    def on_policy_metrics(self) -> Path:
+        """Their median, worst tenth and RMSE."""
+        return self.on_policy / "metrics.json"
 
     @property
     def reference_failures(self) -> Path:

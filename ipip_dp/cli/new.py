@@ -10,11 +10,11 @@ from typing import Annotated
 import typer
 
 from ipip_dp.cli.options import numbers_of, one_of
-from ipip_dp.new import labelers, templates
+from ipip_dp.new import templates
 from ipip_dp.new.codes import CODES
 from ipip_dp.new.effort import EFFORTS
 
-TEACHERS = f"{', '.join(labelers.NAMES)}, or a JSON file of a labeler"
+TEACHERS = f"{', '.join(templates.NAMES)}, or a JSON file of a labeler"
 MACHINES = {"local": "local_cpu", **{name: name for name in templates.machines()}}
 
 
@@ -54,11 +54,11 @@ def new(
     ] = 8.0,
 ) -> None:
     """Make the folder of a run from start structures: param.json, machine.json, structures/ and data/."""
-    from ipip_dp import new as folders
     from ipip_dp.checks import run_input
     from ipip_dp.config import inputs
+    from ipip_dp.new.folder import Choices, write
 
-    choices = folders.Choices(
+    choices = Choices(
         structures=structures,
         data=data or [],
         data_format=data_format,
@@ -70,7 +70,7 @@ def new(
         rcut=rcut,
         shortest=min_length,
     )
-    written = folders.write(folder, choices)
+    written = write(folder, choices)
     typer.echo(f"{folder}: type_map {' '.join(written.type_map)}, sel {' '.join(map(str, written.sel))} to {rcut:g} A")
     for structure in written.structures:
         changes = f" ({structure.changes})" if structure.changes else ""

@@ -42,9 +42,9 @@ def rows() -> list[dict[str, Any]]:
 
 def _explored(iteration: workdir.Iteration) -> dict[str, Any]:
     """What MD of an iteration came to, and errors there: empty where nothing is known."""
-    counts = {**_read(iteration.relabel / "summary.json"), **_read(iteration.relabel / "explored.json")}
+    counts = {**_read(iteration.relabel_summary), **_read(iteration.explored_counts)}
     counts.setdefault("accurate", counts.get("in_domain", ""))  # its name until version 0.1
-    errors = _read(iteration.on_policy / "metrics.json")
+    errors = _read(iteration.on_policy_metrics)
     columns = {name: counts.get(key, "") for name, key in COUNTED.items()}
     columns["on_policy_frames"] = errors.get("n_frames", "")
     for model, name in (("ensemble", "on_policy"), ("teacher", "on_policy_teacher")):
@@ -63,7 +63,7 @@ def evaluated(jobs: Sequence[dict[str, Any]], last: int) -> list[Evaluated]:
     )
     result = []
     for iteration, figure in zip(found, held_out, strict=True):
-        md = md_figures(_read(iteration.relabel / "explored.json"), _read(iteration.on_policy / "metrics.json"))
+        md = md_figures(_read(iteration.explored_counts), _read(iteration.on_policy_metrics))
         job = jobs[iteration.index] if iteration.index < len(jobs) else {}
         result.append(Evaluated(figure, md, {key: value for key, value in job.items() if key != "_idx"}))
     return result

@@ -1,6 +1,2 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """What ``ipip new`` makes: the folder of a run, from structures and a few choices."""
-
-from ipip_dp.new.folder import Choices, Written, write
-
-__all__ = ["Choices", "Written", "write"]

@@ -38,7 +38,7 @@ class Choices:
     data_format : str
         Their dpdata format, or "auto".
     teacher : str
-        A name of :data:`ipip_dp.new.labelers.NAMES` or a JSON file; empty for what is installed.
+        A name of :data:`ipip_dp.new.templates.NAMES` or a JSON file; empty for what is installed.
     reference : str
         The same, a name of :data:`ipip_dp.new.codes.CODES`, or "none".
     machine : str

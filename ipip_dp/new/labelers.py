@@ -10,25 +10,18 @@ from ipip_dp.config import inputs
 from ipip_dp.errors import IpipError
 from ipip_dp.labelers import kind_of, labeler_arguments
 from ipip_dp.new import templates
+from ipip_dp.new.templates import LABELERS, NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Where the templates have them.
-IN_TEMPLATES = {
-    "chgnet": ("universal_teacher_vasp", "teacher"),
-    "sevennet": ("dpa4c_student_sevennet_teacher_vasp", "teacher"),
-    "xtb": ("universal_teacher_ase_reference", "reference"),
-    "dp": ("dpa3_student_dpa_teacher_vasp", "teacher"),
-}
-NAMES = (*IN_TEMPLATES, "emt", "lammps")
 AUTOMATIC = ("chgnet", "sevennet", "xtb", "emt")  # which need nothing but to be installed, the most general first
 EMT_METALS = ("Al", "Ni", "Cu", "Pd", "Ag", "Pt", "Au")  # of ase.calculators.emt those that are not for fun only
 NOT_IN_MPTRJ = ("Po", "At", "Rn", "Fr", "Ra")  # up to plutonium; what CHGNet and SevenNet-0 have learnt from
 
 
 def section(name: str, type_map: Sequence[str], others: Sequence[str] = ()) -> dict[str, Any]:
-    """The section of a labeler: one of :data:`NAMES`, or what is in a JSON file; ``others`` may be meant, too.
+    """The section of a labeler: one of ``templates.NAMES``, or what is in a JSON file; ``others`` may be meant, too.
 
     Raises
     ------
@@ -67,7 +60,7 @@ def _section(name: str, type_map: Sequence[str]) -> dict[str, Any]:
             "pair_coeff": [" ".join(coefficients)],
             "elements": list(type_map),
         }
-    template, key = IN_TEMPLATES[name]
+    template, key = LABELERS[name]
     value: dict[str, Any] = templates.param(template)["ipip"][key]
     return value
 

@@ -10,6 +10,14 @@ import ipip_dp
 from ipip_dp.config import inputs
 
 PACKAGE = Path(ipip_dp.__file__).parent
+# Labelers by a word: the template, and the section in it.
+LABELERS = {
+    "chgnet": ("universal_teacher_vasp", "teacher"),
+    "sevennet": ("dpa4c_student_sevennet_teacher_vasp", "teacher"),
+    "xtb": ("universal_teacher_ase_reference", "reference"),
+    "dp": ("dpa3_student_dpa_teacher_vasp", "teacher"),
+}
+NAMES = (*LABELERS, "emt", "lammps")
 
 
 def folder(name: str) -> Path:

@@ -52,7 +52,7 @@ def collect(run: Run) -> list[Frames]:
         labels = {who: sum(numbers.values()) for who, numbers in errors.get("pool_labels", {}).items()}
         by_teacher = labels.get("teacher", 0)
         seed = 0 if forgets and iteration.index else min(first["pool_frames"], by_teacher)
-        rejected = read_json(iteration.previous.relabel / "summary.json").get("rejected", 0) if iteration.index else 0
+        rejected = read_json(iteration.previous.relabel_summary).get("rejected", 0) if iteration.index else 0
         result.append(
             Frames(
                 index=iteration.index,

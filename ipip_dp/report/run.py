@@ -14,7 +14,6 @@ from ipip_dp.errors import IpipError
 from ipip_dp.evaluation import curve
 from ipip_dp.evaluation.stopping import Evaluated, best
 from ipip_dp.steps.context import Context
-from ipip_dp.steps.explored import COUNTS
 from ipip_dp.workdir import Iteration
 
 
@@ -94,8 +93,8 @@ def load() -> Run:
         iterations=found,
         jdata=read_json(workdir.STARTED),
         metrics=_by_index({each: each.metrics for each in found}),
-        on_policy=_by_index({each: each.on_policy / "metrics.json" for each in found}),
-        counts=_by_index({each: each.relabel / COUNTS for each in found}),
+        on_policy=_by_index({each: each.on_policy_metrics for each in found}),
+        counts=_by_index({each: each.explored_counts for each in found}),
         stop=read_json(found[-1].stop),
     )
 

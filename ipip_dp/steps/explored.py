@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 LISTS = {"accurate": "rest_accurate", "candidate": "candidate", "failed": "rest_failed"}  # DP-GEN's, by trust class
 CHOICE = "frames.json"  # the frames of a trust class: task of 01.model_devi -> [[MD step, deviation], ...]
-COUNTS = "explored.json"
 FRAMES_PER_SYSTEM = 5000  # about so many are written at once
 
 Frame = tuple[str, int]  # task folder of 01.model_devi, MD step
@@ -93,7 +92,7 @@ def choose(context: Context) -> bool:
     held = [task for task in tasks if str(task) not in failed and task not in blown_up]
     frames_of = {trust_class: len(frames) for trust_class, frames in found.items()}
     md = {"md": len(tasks), "blown_up": len(blown_up), "held": len(held)}
-    workdir.write_json(context.iteration.relabel / COUNTS, {**frames_of, **md})
+    workdir.write_json(context.iteration.explored_counts, {**frames_of, **md})
     return changed
 
 
@@ -139,7 +138,7 @@ def digest(context: Context) -> str:
 
 def counts(context: Context) -> dict[str, int]:
     """How many frames of every trust class there were, and how many MD runs; none before version 0.2."""
-    path = context.iteration.relabel / COUNTS
+    path = context.iteration.explored_counts
     return json.loads(path.read_text()) if path.is_file() else {}
 
 

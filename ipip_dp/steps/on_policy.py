@@ -108,7 +108,7 @@ def collect(context: Context, known: list[tuple[str, Path]]) -> None:
     workdir.write_csv(folder / FRAMES, rows)
     counts = explored.counts(context)
     summary = on_policy.summary(rows, {name: counts[name] for name in CLASSES})
-    workdir.write_json(folder / "metrics.json", {**summary, "elements": elements})
+    workdir.write_json(context.iteration.on_policy_metrics, {**summary, "elements": elements})
     _log(summary)
 
 

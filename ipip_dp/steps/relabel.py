@@ -196,7 +196,7 @@ def collect(context: Context, tasks: Sequence[str]) -> None:
         "kept": grown.kept,
         "dropped": grown.dropped,
     }
-    workdir.write_json(iteration.relabel / "summary.json", summary)
+    workdir.write_json(iteration.relabel_summary, summary)
 
 
 def _labelled(task: Path) -> int:

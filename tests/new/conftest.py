@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from ase.build import bulk, molecule, mx2
 
-from ipip_dp.new import Choices
+from ipip_dp.new.folder import Choices
 
 if TYPE_CHECKING:
     from collections.abc import Callable

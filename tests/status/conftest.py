@@ -72,7 +72,7 @@ def evaluated(index: int, ensemble: float, *students: float) -> Iteration:
 def explored(iteration: Iteration) -> None:
     """How the MD of an iteration went."""
     counts = {"accurate": 100_003, "candidate": 2, "failed": 1, "md": 1000, "blown_up": 1, "held": 700}
-    workdir.write_json(iteration.relabel / "explored.json", counts)
+    workdir.write_json(iteration.explored_counts, counts)
     error = {"force_median": 0.55, "force_median_noise": 0.01, "force_rmse": 0.6, "force_worst_tenth": 1.0}
     teacher = {**error, "force_median": 0.81}
-    workdir.write_json(iteration.on_policy / "metrics.json", {"n_frames": 40, "ensemble": error, "teacher": teacher})
+    workdir.write_json(iteration.on_policy_metrics, {"n_frames": 40, "ensemble": error, "teacher": teacher})

@@ -31,7 +31,7 @@ def write_explored(context, **numbers):
         system.data["ipip_model_deviation"] = np.linspace(0.1, 0.2, number)
         systems.write(system, explored.folder(context, trust_class) / "frames/0000")
     counts = {"accurate": 90, "candidate": 9, "failed": 1, "md": 3, "blown_up": 0, "held": 2}
-    workdir.write_json(context.iteration.relabel / explored.COUNTS, counts)
+    workdir.write_json(context.iteration.explored_counts, counts)
 
 
 @pytest.mark.parametrize(
@@ -78,4 +78,4 @@ def test_nothing_is_measured_without_labels(make_context):
     on_policy.step(context)
     assert workdir.is_done(context.iteration.on_policy)
     assert on_policy.read_rows(context.iteration) == []
-    assert json.loads((context.iteration.relabel / explored.COUNTS).read_text())["md"] == 3
+    assert json.loads((context.iteration.explored_counts).read_text())["md"] == 3

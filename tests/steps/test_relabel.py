@@ -319,7 +319,7 @@ def test_without_explored_frames_the_pool_stays(make_context):
     write_pool(context.iteration.pool)
     relabel.choose_frames(context)
     relabel.step(context)
-    summary = json.loads((context.iteration.relabel / "summary.json").read_text())
+    summary = json.loads((context.iteration.relabel_summary).read_text())
     assert summary == {
         "labelled": {}, "rejected": 0, "added": 0, "kept": 2, "dropped": 0,
     }  # fmt: skip
