@@ -49,6 +49,7 @@ def ipip(quick: Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixtu
     """Type a command in a copy of the quick example, in this process."""
     monkeypatch.chdir(quick.folder)
     monkeypatch.setenv("PATH", ENVIRONMENT["PATH"])
+    monkeypatch.delenv("COLUMNS", raising=False)  # which pytest-xdist sets
     monkeypatch.setattr(logging.root, "handlers", [*logging.root.handlers])  # the command sets its own
     Path("cheap.json").write_text(json.dumps(CHEAP))
 

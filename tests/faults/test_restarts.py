@@ -71,11 +71,11 @@ def refused(run: Run, *prefix: str) -> list[str]:
 
 
 def files(run: Run) -> dict[str, bytes]:
-    """Everything in a run folder but logs and the times of stages."""
+    """Everything in a run folder but logs, the times of stages and the last sign of life."""
     return {
         str(path.relative_to(run.folder)): path.read_bytes()
         for path in run.folder.rglob("*")
-        if path.is_file() and path.suffix not in (".log", ".lock") and path.name != "timing.json"
+        if path.is_file() and path.suffix not in (".log", ".lock") and path.name not in ("timing.json", "progress.json")
     }
 
 

@@ -121,6 +121,7 @@ def test_thousands_of_tasks_take_less_than_two_seconds(run_folder):
     assert time.process_time() - start < 2
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_run_from_before_its_start_to_its_end_with_a_kill_between(tmp_path):
     run = short(tmp_path / "run")
