@@ -147,9 +147,17 @@ def _atoms(jdata: dict[str, Any]) -> list[list[int]]:
 def _job(job: dict[str, Any], atoms: list[int]) -> _Job:
     if "template" in job:
         variables = job.get("rev_mat", {}).get("lmp", {})
-        conditions, nsteps = math.prod(map(len, variables.values())), variables.get("V_NSTEPS", [0])[0]
+        conditions, nsteps = math.prod(map(len, variables.values())), _steps(variables.get("V_NSTEPS", [0])[0])
     else:
         pressures = job["press"] if job["ensemble"].startswith("npt") else [0]
         conditions, nsteps = len(job["temps"]) * len(pressures), job["nsteps"]
     runs = conditions * len(atoms)
     return _Job(runs, runs * nsteps, conditions * nsteps * sum(atoms), runs * (nsteps // job["trj_freq"]))
+
+
+def _steps(value: Any) -> int:
+    """A number of steps as a template takes it, which may be text; 0 if that is no number."""
+    try:
+        return int(float(value))
+    except (TypeError, ValueError, OverflowError):
+        return 0

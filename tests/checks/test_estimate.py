@@ -60,7 +60,7 @@ def test_what_costs_more(run):
 def test_a_job_with_a_template(run):
     param = run.param
     (run.folder / "in.lammps").write_text("")
-    variables = {"V_NSTEPS": [1000], "V_TEMP": [300, 600]}
+    variables = {"V_NSTEPS": ["1e3"], "V_TEMP": [300, 600]}
     param["model_devi_jobs"] = [
         {"sys_idx": [0], "trj_freq": 10, "template": {"lmp": "in.lammps"}, "rev_mat": {"lmp": variables}}
     ]

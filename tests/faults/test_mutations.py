@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ipip_dp.checks import run_input as check
+from ipip_dp.checks.estimate import estimate
 from ipip_dp.config import inputs
 from ipip_dp.config.params import Params, param_json_argument
 from ipip_dp.data import labelled, systems
@@ -96,6 +97,7 @@ def dry_run(folder: Path) -> None:
     run.update_mass_map(jdata)
     mdata = convert_mdata(mdata)
     context = Context(Iteration(0), params, jdata, mdata)
+    estimate(jdata, params)
     work = folder.parent / "dry"
     shutil.rmtree(work, ignore_errors=True)
     for name in sorted(os.listdir(folder)):
