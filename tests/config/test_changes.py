@@ -42,6 +42,18 @@ def started(run) -> dict:
     return jdata
 
 
+def test_a_run_of_dpgen_alone_is_not_taken_over(run):
+    jdata = normalized(run.param, "param.json")
+    Path("iter.000000/00.train").mkdir(parents=True)
+    workdir.RECORD.write_text("\n")
+    changes.require_allowed(jdata, "param.json")
+    workdir.RECORD.write_text("0 0\n")
+    with pytest.raises(IpipError, match="record.dpgen: a run without an ipip section has begun"):
+        changes.require_allowed(jdata, "param.json")
+    changes.keep(jdata)
+    changes.require_allowed(jdata, "param.json")
+
+
 def make(name: str) -> None:
     Path(name).parent.mkdir(parents=True)
     Path(name).touch()
