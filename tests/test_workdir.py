@@ -82,7 +82,7 @@ def test_links_are_relative_and_replaced(run_folder):
     workdir.link(run_folder / "two", link)
     assert os.readlink(link) == "../../two"
     assert link.read_text() == "two"
-    moved = run_folder.rename(run_folder.with_name("moved"))
+    moved = run_folder.rename(run_folder.with_name(f"{run_folder.name}.moved"))
     assert (moved / "deep/er/link").read_text() == "two"
 
 

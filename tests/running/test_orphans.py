@@ -122,7 +122,7 @@ def test_a_run_folder_may_be_moved(run_folder, tmp_path, start, monkeypatch):
     made = submission()
     orphans.adopt(made)
     process = start(made)
-    moved = tmp_path.rename(tmp_path.with_name("moved"))
+    moved = tmp_path.rename(tmp_path.with_name(f"{tmp_path.name}.moved"))
     monkeypatch.chdir(moved)
     with pytest.raises(IpipError, match=rf"^work: job {process.pid}, submitted with another machine\.json or command"):
         orphans.adopt(submission())
