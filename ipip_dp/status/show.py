@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ipip_dp import workdir
 from ipip_dp.pace import duration
 from ipip_dp.status.life import jobs_in_words
 
@@ -84,7 +85,8 @@ def _sentences(status: Status, typed: Path) -> Iterator[str]:
     if status.state == "not started":
         yield "Not started."
         if status.missing:
-            yield f"Missing: {', '.join(status.missing)}. `ipip init` makes data if ipip.reference is given."
+            made = "has begun to make them, and goes on if typed again" if workdir.INIT.is_dir() else "makes them"
+            yield f"Missing: {', '.join(status.missing)}. If ipip.reference is given, `ipip init` {made}."
         yield f"To start{where}, type: {status.command}"
     elif status.state == "plain DP-GEN":
         yield f"A plain DP-GEN run: {status.why}."

@@ -33,9 +33,11 @@ def test_a_run_that_has_not_started(ipip):
     Path("machine.json").rename("node7.json")
     shutil.rmtree("data/held_out")
     assert ipip("status", ".").output == (
-        "Not started.\nMissing: data/held_out. `ipip init` makes data if ipip.reference is given.\n"
+        "Not started.\nMissing: data/held_out. If ipip.reference is given, `ipip init` makes them.\n"
         "To start, type: dpgen run mos2.json node7.json\n"
     )
+    workdir.INIT.mkdir()
+    assert "`ipip init` has begun to make them, and goes on if typed again." in ipip("status").output
 
 
 def test_a_plain_run(ipip):
