@@ -65,8 +65,8 @@ def require_allowed(jdata: dict[str, Any], param_file: str) -> None:
     began = workdir.RECORD.is_file() and workdir.RECORD.read_text(errors="replace").strip()
     if began and not any(iteration.ipip.is_dir() for iteration in workdir.iterations()):
         raise IpipError(
-            f"{workdir.RECORD}: a run without an ipip section has begun in this folder, and none can take it over in the "
-            "middle; start in a new folder with the data of this one, also those of iter.*/02.fp, in init_data_sys"
+            f"{workdir.RECORD}: a run without an ipip section has begun in this folder, and IPIP cannot take it over; "
+            "start in a new folder with the data of this one, also those of iter.*/02.fp, in init_data_sys"
         )
     if workdir.STARTED.is_file():
         try:
