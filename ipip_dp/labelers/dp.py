@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 
 CHECKPOINT = ".pt"
-SHOW_TYPE_MAP = """
+SHOW_TYPE_MAPS = """
 import json, sys
 from deepmd.infer import DeepPot
-print(json.dumps(DeepPot(sys.argv[1]).get_type_map()))
+print(json.dumps([DeepPot(model).get_type_map() for model in sys.argv[1:]]))
 """
 
 
@@ -91,8 +91,7 @@ class DPLabeler(Ensemble):
 
         try:
             require_models(config["models"])
-            for model in config["models"]:
-                _type_map(model, config.get("head"))
+            _of_checkpoints(config)
         except BranchError as error:
             yield "head", str(error)
         except IpipError as error:
@@ -102,10 +101,11 @@ class DPLabeler(Ensemble):
     def known_elements(cls, config: dict[str, Any]) -> list[str] | None:
         """The elements that all models know; None if one cannot be read in this environment."""
         try:
-            type_maps = [_type_map(model, config.get("head")) for model in config["models"]]
+            frozen = tuple(map(os.path.abspath, _files(config, frozen=True)))
+            type_maps = [*_of_checkpoints(config), *(_of_frozen(frozen) if frozen else [])]
         except IpipError:  # which the check reports
             return None
-        return _common(type_maps) if all(type_maps) else None
+        return _common(type_maps) if len(type_maps) == len(config["models"]) else None
 
     def __init__(self, models: Sequence[str], head: str | None = None) -> None:
         self.models = {model: _load(model, head) for model in models}
@@ -168,32 +168,36 @@ def _common(type_maps: Sequence[Sequence[str]]) -> list[str]:
     return [element for element in type_maps[0] if all(element in other for other in type_maps)]
 
 
-def _type_map(model: str, head: str | None) -> list[str]:
-    """The elements of a model, or of its head; none of one that cannot be read in this environment.
+def _files(config: dict[str, Any], frozen: bool) -> list[str]:
+    return [file for file in map(_file, config["models"]) if file.endswith(CHECKPOINT) != frozen]
+
+
+def _of_checkpoints(config: dict[str, Any]) -> list[list[str]]:
+    """The type_map of every checkpoint, or of its head; none without PyTorch, which reads them.
 
     Raises
     ------
     BranchError
-        If it has heads, and ``head`` is none of them.
+        If one has heads, and ``head`` is none of them.
     IpipError
-        If it cannot be read.
+        If one cannot be read.
     """
-    model = _file(model)
-    if not model.endswith(CHECKPOINT):
-        return _type_map_of_frozen(os.path.abspath(model))
     if importlib.util.find_spec("torch") is None:
         return []
     from ipip_dp.backends.pytorch import read_model
 
-    section, _ = read_model(Path(model), head)
-    return list(section["type_map"])
+    sections = [read_model(Path(file), config.get("head"))[0] for file in _files(config, frozen=False)]
+    return [list(section["type_map"]) for section in sections]
 
 
 @functools.cache
-def _type_map_of_frozen(model: str) -> list[str]:
-    """Ask DeePMD-kit, in a process of its own: what loads a model keeps hold of a GPU's memory."""
+def _of_frozen(files: tuple[str, ...]) -> list[list[str]]:
+    """The type_map of every frozen model; none if one cannot be read in this environment.
+
+    DeePMD-kit is asked in a process of its own: what loads a model keeps hold of a GPU's memory.
+    """
     shown = subprocess.run(
-        [sys.executable, "-c", SHOW_TYPE_MAP, model],
+        [sys.executable, "-c", SHOW_TYPE_MAPS, *files],
         capture_output=True,
         text=True,
         env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},

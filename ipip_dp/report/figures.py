@@ -80,7 +80,7 @@ def learning_curve(run: Run) -> Figure:
     """Errors of students, their mean and the teacher in every iteration."""
     figure, ((forces,), (energies,)) = _figure(4.4, 2, sharex=True, height_ratios=[2.2, 1])
     indices = [iteration.index for iteration in run.evaluated]
-    errors, figures = [run.metrics[index] for index in indices], run.figures()
+    errors, figures = [run.metrics[index] for index in indices], run.figures
     forces.plot(indices, [each["teacher"]["force_rmse"] for each in errors], "_--", color=TEACHER, label="teacher")
     noise = [each.held_out.noise for each in figures]
     mean = [each.held_out.value for each in figures]

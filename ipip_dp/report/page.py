@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import datetime
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipip_dp import __version__, workdir
 from ipip_dp.errors import IpipError
-from ipip_dp.report import held_out, pictures, run, sections
+from ipip_dp.report import exploration, held_out, pictures, run, sections
 from ipip_dp.report.sections import Section
 from ipip_dp.text import reason
 
@@ -64,13 +65,14 @@ def _sections(found: run.Run, draw: Draw) -> list[Section]:
         return lambda: {"missing": problem} if predictions is None else make(found, draw, predictions)
 
     spread = None if predictions is None else predictions.spread
+    explored = functools.cache(lambda: exploration.collect(found))
     makers: list[tuple[str, str, Callable[[], dict[str, Any]]]] = [
         ("verdict", "Verdict", lambda: sections.answer(found, draw)),
         ("curve", "Learning curve", lambda: sections.learning_curve(found, draw)),
         ("parity", "Predictions against the reference", of_predictions(sections.parity)),
-        ("deviation", "Model deviation and trust levels", lambda: sections.deviation(found, draw, spread)),
+        ("deviation", "Model deviation and trust levels", lambda: sections.deviation(found, draw, explored(), spread)),
         ("frames", "Where the frames come from", lambda: sections.provenance(found, draw)),
-        ("md", "MD that held, and MD that blew up", lambda: sections.blow_ups(found, draw)),
+        ("md", "MD that held, and MD that blew up", lambda: sections.blow_ups(draw, explored())),
         ("errors", "Error by element, force and system", of_predictions(sections.by_group)),
         ("time", "Time and core hours", lambda: sections.time(found, draw)),
         ("settings", "Settings, versions, seeds", lambda: sections.made_with(found, draw)),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,14 +67,15 @@ class Run:
             raise IpipError(f"{workdir.STARTED} is missing, which has the parameters of the run.")
         return Context(iteration, Params.from_jdata(self.jdata), self.jdata, {})
 
+    @functools.cached_property
     def figures(self) -> list[Evaluated]:
         """Figures of every evaluated iteration, with their noise."""
         return curve.evaluated(self.jdata.get("model_devi_jobs", []), self.evaluated[-1].index)
 
-    @property
+    @functools.cached_property
     def best(self) -> Iteration:
         """The iteration whose students are best."""
-        return self.evaluated[best(self.figures())]
+        return self.evaluated[best(self.figures)]
 
 
 def load() -> Run:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ipip_dp.evaluation import on_policy
 from ipip_dp.evaluation.stopping import ON_POLICY
-from ipip_dp.report import costs, exploration, figures, frames, held_out, levels, settings, verdict
+from ipip_dp.report import costs, figures, frames, held_out, levels, settings, verdict
 from ipip_dp.report.pictures import Picture, Table, number
 from ipip_dp.steps import trust
 from ipip_dp.text import shown
@@ -19,6 +19,7 @@ from ipip_dp.text import shown
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ipip_dp.report.exploration import Explored
     from ipip_dp.report.pictures import Draw
     from ipip_dp.report.run import Run
 
@@ -47,7 +48,7 @@ def answer(run: Run, draw: Draw) -> dict[str, Any]:
 def learning_curve(run: Run, draw: Draw) -> dict[str, Any]:
     """Errors in every iteration."""
     rows = []
-    for iteration, each in zip(run.evaluated, run.figures(), strict=True):
+    for iteration, each in zip(run.evaluated, run.figures, strict=True):
         errors = run.metrics[iteration.index]
         students = [student["force_rmse"] for student in errors["students"]]
         there = each.md.get(ON_POLICY)
@@ -107,9 +108,8 @@ def _clouds(caption: str, clouds: Mapping[str, held_out.Cloud], digits: int = 3,
     return Table(caption, ["", "values", "mean of the students", "teacher"], rows)
 
 
-def deviation(run: Run, draw: Draw, spread: np.ndarray | None) -> dict[str, Any]:
+def deviation(run: Run, draw: Draw, explored: list[Explored], spread: np.ndarray | None) -> dict[str, Any]:
     """Model deviations, and how well they tell the error."""
-    explored = exploration.collect(run)
     rows = [
         [
             str(each.index),
@@ -159,9 +159,9 @@ def provenance(run: Run, draw: Draw) -> dict[str, Any]:
     return {"pictures": [Picture("frames", draw("frames", figures.provenance(found)), alt, table)]}
 
 
-def blow_ups(run: Run, draw: Draw) -> dict[str, Any]:
+def blow_ups(draw: Draw, explored: list[Explored]) -> dict[str, Any]:
     """MD that blew up, and MD that left the trust levels."""
-    explored = [each for each in exploration.collect(run) if each.counts]
+    explored = [each for each in explored if each.counts]
     if not explored:
         return {"missing": "DP-GEN has not sorted the frames of any MD yet."}
     columns = ["iteration", "MD runs", "held", "left the trust levels", "blew up"]

@@ -57,7 +57,7 @@ def collect(run: Run) -> Verdict:
     """
     index = run.best.index
     errors = run.metrics[index]
-    figure = run.figures()[sorted(run.metrics).index(index)].held_out
+    figure = run.figures[sorted(run.metrics).index(index)].held_out
     teacher = errors["teacher"]["force_rmse"]
     headline = (
         f"The students of iteration {index} are at {_plus_minus(figure)} eV/Å on held-out frames, "
@@ -99,7 +99,7 @@ def _why(counts: dict[str, int]) -> str:
 
 def trend(run: Run) -> str:
     """Whether the latest iteration is better than those before, by more than noise."""
-    *earlier, now = run.figures()
+    *earlier, now = run.figures
     index = run.evaluated[-1].index
     if not earlier:
         return "With one evaluated iteration there is no trend yet."
@@ -111,7 +111,7 @@ def trend(run: Run) -> str:
         text = f"Iteration {index} raised the held-out error by more than its noise, {words}."
     else:
         text = f"Iteration {index} changed the held-out error by less than its noise, {words}."
-    measured = [other.md[ON_POLICY] for other in run.figures() if ON_POLICY in other.md]
+    measured = [other.md[ON_POLICY] for other in run.figures if ON_POLICY in other.md]
     if len(measured) > 1:
         words = ", ".join(_plus_minus(figure) for figure in measured[-4:])
         text += f" Where MD went, the median was {words} eV/Å in the latest iterations that measured it."
@@ -144,7 +144,7 @@ def _advice(run: Run, index: int) -> Iterator[str]:
 
 def _after_the_end(run: Run) -> str:
     stop = run.context(run.best).params.stop if run.jdata else Stop()
-    since = without_improvement(run.figures(), stop.min_improvement)
+    since = without_improvement(run.figures, stop.min_improvement)
     if run.stop["reason"] != OUT_OF_JOBS:
         return f"The run ended because {run.stop['reason']}. Use the model, or let MD explore something new."
     if since == 0:
