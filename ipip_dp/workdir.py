@@ -212,6 +212,15 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object for somebody who only looks on; an empty one if it is missing, damaged or no object."""
+    try:
+        value = json.loads(path.read_text(errors="replace"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write a table atomically; the first row's keys are its columns."""
     text = io.StringIO()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipip_dp.errors import IpipError
-from ipip_dp.report.run import read_json
+from ipip_dp.workdir import read_json
 
 if TYPE_CHECKING:
     from ipip_dp.report.run import Run

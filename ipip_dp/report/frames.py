@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ipip_dp.report.run import read_json
+from ipip_dp.workdir import read_json
 
 if TYPE_CHECKING:
     from ipip_dp.report.run import Run

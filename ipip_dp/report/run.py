@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,21 +92,13 @@ def load() -> Run:
         raise IpipError(f"{Path.cwd()}: a run of DP-GEN alone, without IPIP (no 00.ipip in {found[0].root})")
     return Run(
         iterations=found,
-        jdata=read_json(workdir.STARTED),
+        jdata=workdir.read_json(workdir.STARTED),
         metrics=_by_index({each: each.metrics for each in found}),
         on_policy=_by_index({each: each.on_policy_metrics for each in found}),
         counts=_by_index({each: each.explored_counts for each in found}),
-        stop=read_json(found[-1].stop),
+        stop=workdir.read_json(found[-1].stop),
     )
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; an empty one if it is missing or damaged."""
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-
-
 def _by_index(paths: dict[Iteration, Path]) -> dict[int, dict[str, Any]]:
-    return {iteration.index: value for iteration, path in paths.items() if (value := read_json(path))}
+    return {iteration.index: value for iteration, path in paths.items() if (value := workdir.read_json(path))}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipip_dp import __version__
 from ipip_dp.config.params import ipip_argument
-from ipip_dp.report.run import read_json
+from ipip_dp.workdir import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -112,7 +112,7 @@ def _submission(folder: Path) -> list[Task]:
     notes = [path for path in folder.glob("*.json") if workdir.SUBMISSION.fullmatch(path.name)]
     if not notes:
         return []
-    note = _json(max(notes, key=lambda path: path.stat().st_mtime))
+    note = workdir.read_json(max(notes, key=lambda path: path.stat().st_mtime))
     jobs = [each for job in note.get("belonging_jobs", ()) for each in job.items()]
     return [task for name, job in jobs for task in _tasks(folder, name, job)]
 
@@ -157,7 +157,7 @@ def _amount(task: Task) -> Amount | None:
 
 
 def _training(folder: Path) -> Amount | None:
-    settings = _json(folder / "input.json").get("training", {})
+    settings = workdir.read_json(folder / "input.json").get("training", {})
     total = next((settings[name] for name in NUMB_STEPS if name in settings), None)
     if total is None:
         return None
@@ -166,7 +166,7 @@ def _training(folder: Path) -> Amount | None:
 
 def _teacher_md(folder: Path) -> Amount | None:
     """MD of ``ipip md``, one temperature after the other."""
-    settings = _json(folder / "md.json")
+    settings = workdir.read_json(folder / "md.json")
     if "temperatures" not in settings:
         return None
     done = 0
@@ -215,11 +215,3 @@ def _text(path: Path) -> str:
         return path.read_text(errors="replace")
     except OSError:
         return ""
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(_text(path) or "{}")
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
