@@ -120,7 +120,7 @@ def short(folder: Path) -> Run:
     param = run.param
     param["ipip"]["teacher_md"].update(nsteps=100)
     param["ipip"]["pretrain"]["numb_steps"] = 40
-    param["default_training_param"]["training"].update(numb_steps=40, disp_freq=10)
+    param["default_training_param"]["training"].update(numb_steps=40, disp_freq=10, tensorboard=True)
     param["model_devi_jobs"][0].update(nsteps=100)
     param["ipip"]["evaluate"] = {"audit_frames": 2}
     param.update(model_devi_f_trust_lo=0.1, fp_task_max=2)

@@ -121,6 +121,11 @@ def test_trainings_start_from_forgotten_checkpoints(finished):
     assert json.loads((forgotten / "forget.json").read_text())["method"] == "shrink_perturb"
 
 
+def test_trainings_are_logged_for_tensorboard(finished):
+    for training in ("00.train/000", "00.ipip/pretrain/000"):
+        assert list((finished.folder / "iter.000001" / training).glob("log/train/events.out.tfevents.*"))
+
+
 def test_lammps_loads_the_models(finished):
     models = [f"iter.000001/00.train/graph.{member:03d}.pb" for member in (0, 1)]
     (finished.folder / "in.lammps").write_text(

@@ -66,7 +66,10 @@ def parameters(folder: Path, held_out: str, number: int, held_out_frames: int) -
 
 
 def paper_structure() -> dpdata.System:
-    """Mo3O9 and 26 S2 molecules at random in a box of 30 Angstrom, no two molecules closer than 3 Angstrom."""
+    """Mo3O9 and 26 S2 molecules at random in a box of 30 Angstrom, no two molecules closer than 3 Angstrom.
+
+    The cluster comes from a smaller cell, whose boundary one of its oxygen atoms had crossed: it stands 7 Angstrom off.
+    """
     from ase import Atoms
     from ase.geometry import get_distances
     from ase.io import read

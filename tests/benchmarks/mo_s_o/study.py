@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 DATA = Path(__file__).with_name("data.tar.xz")
-PBE = Path(__file__).parent / "pbe/data"
+PBE = EXAMPLE.parent / "mo_s_o_cp2k/data"
 COLUMNS = ("validation", "held_out", "paper")
 DPGEN = ("dpgen", "run", "param.json", "machine.json")
 TEACHERS = (Arm("teacher", "teacher", 0), Arm("teacher-pbe", "teacher", 0, reference="PBE"))

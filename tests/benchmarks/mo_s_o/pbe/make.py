@@ -5,7 +5,7 @@
 
 STUDY is a folder with the unpacked ``data.tar.xz`` of the study as ``data``: training frames are
 chosen from its training set, held-out frames from its held-out set, whose trajectories differ.
-The labels go to ``data`` beside this file. Needs ``cp2k.psmp`` (Debian: ``cp2k``). Called again
+The labels are the data of examples/mo_s_o_cp2k. Needs ``cp2k.psmp`` (Debian: ``cp2k``). Called again
 it goes on.
 """
 
@@ -25,7 +25,7 @@ import numpy as np
 
 from ipip_dp import workdir
 from ipip_dp.data import diversity
-from tests.benchmarks.mo_s_o import TYPE_MAP
+from tests.benchmarks.mo_s_o import EXAMPLE, TYPE_MAP
 
 HERE = Path(__file__).parent
 STRUCTURES = ("Mo3S11O6", "Mo0S14O0", "Mo0S10O10")
@@ -88,7 +88,7 @@ def collect(name: str, structure: str, folders: list[Path], system: dpdata.Syste
     for i, frame in zip(converged, labels, strict=True):
         assert np.allclose(frame["coords"][0], system["coords"][i], atol=1e-4)
         assert (frame["atom_types"] == system["atom_types"]).all()
-    target = HERE / "data" / name / structure
+    target = EXAMPLE.parent / "mo_s_o_cp2k/data" / name / structure
     if target.exists():
         shutil.rmtree(target)
     merged = labels[0]
