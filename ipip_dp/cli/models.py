@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from ipip_dp.cli.console import console
 from ipip_dp.cli.options import elements_of
 from ipip_dp.errors import IpipError
 
@@ -45,7 +45,7 @@ def evaluate(
             f"{row['energy_rmse_per_atom_aligned']:.4f}",
             str(row["n_frames"]),
         )
-    Console().print(table)
+    console().print(table)
 
 
 def forget(

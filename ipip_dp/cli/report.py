@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ipip_dp.cli.console import console
 from ipip_dp.cli.options import enter
 from ipip_dp.errors import IpipError
 
@@ -37,7 +38,6 @@ def trust(
     output: Annotated[Path | None, typer.Option(help="Picture without suffix.", show_default="report/trust")] = None,
 ) -> None:
     """Print trust levels measured on explored frames with reference labels, as lines for param.json; draw them."""
-    from rich.console import Console
     from rich.table import Table
 
     from ipip_dp.report import levels
@@ -48,9 +48,6 @@ def trust(
     table = Table(*found.table.columns, title=found.table.caption)
     for row in found.table.rows:
         table.add_row(*row)
-    console = Console()
-    if not console.is_terminal:  # rich would take 80 columns and cut the headings
-        console = Console(width=120)
-    console.print(table)
+    console().print(table)
     for line in (*found.notes, f"Picture: {folder / stem}.png, .svg", *found.lines):
         typer.echo(line)

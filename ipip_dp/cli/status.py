@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 
+from ipip_dp.cli.console import console
 from ipip_dp.cli.options import enter
 from ipip_dp.errors import IpipError
 
@@ -34,15 +34,13 @@ def status(
     if as_json:
         typer.echo(json.dumps(show.document(state.read()), indent=2))
     elif watch:
-        if not Console().is_terminal:
+        if not console().is_terminal:
             raise IpipError("--watch: expected a terminal; `ipip status --json` is for programs")
         with suppress(KeyboardInterrupt), Live(screen=True, auto_refresh=False) as live:
             while True:
                 live.update(Group(*show.renderables(state.read(), folder)), refresh=True)
                 time.sleep(INTERVAL)
     else:
-        console = Console()
-        if not console.is_terminal and "COLUMNS" not in os.environ:  # rich would take 80 columns and wrap lines
-            console = Console(width=1000)
+        target = console()
         for item in show.renderables(state.read(), folder):
-            console.print(item, soft_wrap=getattr(item, "overflow", None) == show.VERBATIM, highlight=False)
+            target.print(item, soft_wrap=getattr(item, "overflow", None) == show.VERBATIM, highlight=False)
