@@ -37,6 +37,12 @@ class Crossing:
     seen: tuple[float, float]
     n_frames: int
 
+    def __str__(self) -> str:
+        """Say it in words."""
+        if self.deviation in (0, np.inf):
+            return f"{'students are' if self.deviation else 'the teacher is'} less wrong at every deviation seen"
+        return f"from a deviation of {self.deviation:.3g} eV/Angstrom on the teacher is less wrong than the students"
+
     def students_are_better(self, deviations: np.ndarray, trust_class: str) -> np.ndarray:
         """Whether the students' mean is expected to be less wrong on frames of a trust class.
 

@@ -137,10 +137,7 @@ def crossings(context: Context) -> dict[str | None, Crossing]:
         frames = "held-out"
         found = calibration.crossings([evaluate.frame_errors(context)])
     for formula, crossing in found.items():
-        dlog.info(
-            f"ipip: {formula or 'all systems'}: the teacher is less wrong than the students from a deviation of "
-            f"{crossing.deviation:.3g} eV/Angstrom on ({crossing.n_frames} {frames} frames)"
-        )
+        dlog.info(f"ipip: {formula or 'all systems'}: {crossing} ({crossing.n_frames} {frames} frames)")
     return found
 
 

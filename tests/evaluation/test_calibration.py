@@ -30,6 +30,7 @@ def test_the_crossing_is_where_errors_cross(seed):
     found = calibration.crossing(measured(seed))
     assert found.deviation == pytest.approx(1.5, abs=0.3)
     assert found.n_frames == 60
+    assert str(found).startswith(f"from a deviation of {found.deviation:.3g} eV/Angstrom on the teacher is less wrong")
 
 
 def test_classes_decide_where_nothing_was_labelled():
@@ -48,8 +49,10 @@ def test_what_was_labelled_below_and_above_the_trust_levels_counts():
     deviations = np.linspace(0.1, 6, 20)
     students = calibration.crossing(labelled(deviations, [0.5] * 20, [1.5] * 20))
     assert students.students_are_better(np.array([2.0, 6.0]), "failed").all()
+    assert str(students) == "students are less wrong at every deviation seen"
     teacher = calibration.crossing(labelled(deviations, [1.5] * 20, [0.5] * 20))
     assert not teacher.students_are_better(np.array([0.2]), "accurate").any()
+    assert str(teacher) == "the teacher is less wrong at every deviation seen"
 
 
 def test_few_frames_say_nothing_and_frames_of_a_teacher_that_failed_are_none():
