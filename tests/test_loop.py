@@ -75,7 +75,7 @@ def test_the_pool_says_where_every_label_comes_from(finished):
     assert (source[~seeded] == 1).sum() == summary["labelled"]["students"] > 0
     assert (source[~seeded] == 0).sum() == summary["labelled"]["teacher"] > 0
     assert summary["added"] + summary["rejected"] == 11
-    assert deviation[source == 1].max() < deviation[~seeded & (source == 0)].min(), "the held-out frames tell where"
+    assert deviation[source == 1].max() < 0.1 <= deviation[~seeded & (source == 0)].min()
 
 
 def test_errors_where_md_went_are_those_of_the_models_that_went_there(finished):

@@ -18,8 +18,8 @@ FORGET_SCOPE = r"fitting_net|(layer_\d+|final_layer)(\s*,\s*(layer_\d+|final_lay
 FORGET_AT = ("pretrain", "finetune", "both")
 RULES = {
     "expected_error": "the students' mean or the teacher, whoever is expected to be less wrong at its deviation, as "
-    "learnt from explored frames with reference labels, or from held-out frames while there are fewer than 10 such. "
-    "Above the upper trust level it must pass the gate.",
+    "learnt from explored frames with reference labels; above the upper trust level it must pass the gate. As "
+    "trust_levels while there are fewer than 10 such frames.",
     "trust_levels": "the students below the lower trust level, the teacher up to the upper one, nobody above.",
     "students": "the students up to the upper trust level.",
     "teacher": "the teacher up to the upper trust level.",

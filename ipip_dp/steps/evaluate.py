@@ -15,7 +15,7 @@ import numpy as np
 from ipip_dp import workdir
 from ipip_dp.data import labelled, pool, systems
 from ipip_dp.errors import IpipError
-from ipip_dp.evaluation import curve, on_policy
+from ipip_dp.evaluation import curve
 from ipip_dp.evaluation.compare import compare
 from ipip_dp.labelers import predict
 from ipip_dp.steps import labelling
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ipip_dp.evaluation.compare import Predictions
-    from ipip_dp.evaluation.on_policy import Row
     from ipip_dp.steps.context import Context
 
 
@@ -112,24 +111,6 @@ def errors(folders: Sequence[Path], type_map: Sequence[str], students: Path, **t
 
 def _predictions(path: Path) -> Predictions:
     return str(path), predict.load(path)
-
-
-def frame_errors(context: Context) -> list[Row]:
-    """Errors of students and teacher on every held-out frame; none if the predictions have been removed.
-
-    As :func:`ipip_dp.evaluation.on_policy.frame_errors` has them of explored frames, with trust class ``held_out``.
-    """
-    tasks: list[labelling.Who] = ["students", "teacher"]
-    files = [work_path(context, task) / task / PREDICTIONS for task in tasks]
-    if not all(path.is_file() for path in files):
-        return []
-    reference = (
-        (block.short_name, "held_out", block.data)
-        for system in systems.find(context.params.held_out)
-        for block in labelled.read(system, context.type_map)
-    )
-    rows, _ = on_policy.frame_errors(reference, *map(_predictions, files))
-    return rows
 
 
 def collect(context: Context) -> None:

@@ -2,8 +2,8 @@
 """Relabel: explored frames get labels and join the pool.
 
 Whoever is expected to be less wrong labels a frame, the students' mean or the teacher, as
-:mod:`ipip_dp.evaluation.calibration` has learnt from reference labels, of explored frames or, while there are too few
-of these, of the held-out ones. What the gate rejects is dropped and counted.
+:mod:`ipip_dp.evaluation.calibration` has learnt from reference labels of explored frames. What the gate rejects is
+dropped and counted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ipip_dp.errors import IpipError
 from ipip_dp.evaluation import calibration
 from ipip_dp.evaluation.on_policy import CLASSES
 from ipip_dp.labelers.batch import read_summary
-from ipip_dp.steps import evaluate, explored, labelling, on_policy
+from ipip_dp.steps import explored, labelling, on_policy
 from ipip_dp.steps.context import damaged_folders
 
 if TYPE_CHECKING:
@@ -122,22 +122,15 @@ def _renewed(context: Context) -> list[tuple[Path, int]]:
 
 
 def crossings(context: Context) -> dict[str | None, Crossing]:
-    """What reference labels of explored frames, of this iteration and earlier ones, say of who is less wrong.
-
-    As long as there are too few of them, those of the held-out frames are asked.
-    """
+    """What reference labels of this iteration's explored frames and of earlier ones say of who is less wrong."""
     from dpgen import dlog
 
     if context.params.relabel.rule != "expected_error" or context.jdata.get("use_relative"):
         return {}  # of relative deviations nothing has been learnt
     iterations = [workdir.Iteration(index) for index in range(context.iteration.index + 1)]
-    frames = "explored"
     found = calibration.crossings([on_policy.read_rows(iteration) for iteration in iterations])
-    if not found:
-        frames = "held-out"
-        found = calibration.crossings([evaluate.frame_errors(context)])
     for formula, crossing in found.items():
-        dlog.info(f"ipip: {formula or 'all systems'}: {crossing} ({crossing.n_frames} {frames} frames)")
+        dlog.info(f"ipip: {formula or 'all systems'}: {crossing} ({crossing.n_frames} labelled frames)")
     return found
 
 

@@ -14,11 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ipip_dp import workdir
 from ipip_dp.data import pool, systems
 from ipip_dp.data.provenance import LabelSource
 from ipip_dp.data.systems import read_unlabelled
-from ipip_dp.evaluation import calibration
 from ipip_dp.steps import explored, relabel
 from ipip_dp.workdir import Iteration
 from tests import lammps_frames
@@ -204,27 +202,6 @@ def test_whoever_is_less_wrong_labels_and_the_teacher_what_failed(make_context):
         alone = make_context(ipip={"relabel": {"rule": rule}})
         assert prepared(alone) == [rule]
         assert frames_of(alone, rule) == pytest.approx([0.0, 0.1, 0.2])
-
-
-@pytest.mark.parametrize(("of_students", "of_teacher", "who"), [(0.1, 0.5, "students"), (0.5, 0.1, "teacher")])
-def test_without_labels_of_explored_frames_held_out_frames_say_who_labels(make_context, of_students, of_teacher, who):
-    task = explore(0, [1, 2])
-    sort_frames(rest_accurate=[(task, 0)], candidate=[(task, 10), (task, 20)], rest_failed=[(task, 30)])
-    context = make_context()
-    held_out = [path for folder in context.params.held_out for path in systems.find([folder])]
-    known = [dpdata.LabeledSystem(str(path), fmt="deepmd/npy", type_map=context.type_map) for path in held_out]
-    assert sum(map(len, known)) >= calibration.MIN_FRAMES
-    for name, members in (("students", (of_students - 0.05, of_students + 0.05)), ("teacher", (of_teacher,))):
-        arrays = {}
-        for number, system in enumerate(known):
-            arrays[f"{number}/forces"] = np.array([system["forces"] + error for error in members])
-            arrays[f"{number}/energies"] = np.array([system["energies"]] * len(members))
-        workdir.write_npz(context.iteration.evaluate / name / "predictions.npz", **arrays)
-    prepared(context)
-    labelled = {name: [round(x, 3) for x in frames_of(context, name)] for name in ("students", "teacher")}
-    assert {0.1, 0.2} <= set(labelled[who])
-    assert 0.0 in labelled["students"], "below all deviations of labelled frames"
-    assert 0.3 in labelled["teacher"], "above all of them"
 
 
 def test_relative_deviations_leave_it_to_the_trust_levels(make_context):

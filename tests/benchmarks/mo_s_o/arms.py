@@ -199,7 +199,6 @@ def _rounds(labels: int) -> list[Arm]:
         "no-frames": {f"{RELABEL}.max_in_domain": 0, f"{RELABEL}.max_candidates": 0},
         "trust-levels": {f"{RELABEL}.rule": "trust_levels"},
         "expected-error": {"ipip.evaluate.audit_frames": 60},
-        "held-out": {},  # the rule of expected-error without labels of explored frames
         "students": {f"{RELABEL}.rule": "students"},
         "teacher": {f"{RELABEL}.rule": "teacher"},
     }
