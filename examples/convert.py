@@ -51,13 +51,14 @@ def main() -> None:
         if systems:
             found[path] = systems
     if len(found) < 2:
-        sys.exit(f"{arguments.runs}: expected at least two files with labelled frames, one to train on and one to hold out")
+        sys.exit(f"{arguments.runs}: expected two or more files with labelled frames, one of them to hold out")
     names = {name for systems in found.values() for system in systems for name in system["atom_names"]}
     if unknown := names - set(type_map):
         sys.exit(f"--type-map {arguments.type_map}: {arguments.runs} has {', '.join(sorted(unknown))}, too")
     files = list(found)
     random.Random(1).shuffle(files)
     n_held_out = max(1, len(files) // HELD_OUT)
+    arguments.data.absolute().parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=arguments.data.absolute().parent, prefix=".convert.") as temporary:
         made = Path(temporary) / "data"
         for name, part in (("held_out", files[:n_held_out]), ("train", files[n_held_out:])):

@@ -50,11 +50,11 @@ def runs(tmp_path) -> Path:
     [("vasp", "Ni", "Ni18", 1), ("cp2k", "O,H", "O0H2", 1), ("extxyz", "Mo,S", "Mo9S18", 3)],
 )
 def test_outputs_become_data(runs, tmp_path, code, type_map, system, frames):
-    done = convert(code, runs, tmp_path / "data", type_map)
+    done = convert(code, runs, tmp_path / "run/data", type_map)
     assert done.returncode == 0, done.stderr
     assert ("broken" in done.stdout) == (code != "cp2k")
     for part in ("train", "held_out"):
-        made = dpdata.LabeledSystem(str(tmp_path / "data" / part / system), fmt="deepmd/npy")
+        made = dpdata.LabeledSystem(str(tmp_path / "run/data" / part / system), fmt="deepmd/npy")
         assert len(made) == frames
         assert made["atom_names"] == type_map.split(",")
     assert np.abs(made["forces"]).max() > 0.01
@@ -66,7 +66,7 @@ def test_what_cannot_be_converted(runs, tmp_path):
     for arguments, message in (
         (("vasp", runs, tmp_path / "there", "Ni"), "there exists already"),
         (("vasp", runs, tmp_path / "new", "Cu"), "has Ni, too"),
-        (("vasp", tmp_path / "one", tmp_path / "new", "Ni"), "expected at least two files"),
+        (("vasp", tmp_path / "one", tmp_path / "new", "Ni"), "expected two or more files"),
     ):
         done = convert(*arguments)
         assert done.returncode == 1
