@@ -48,8 +48,10 @@ def collect(context: Context) -> None:
     """
     from dpgen import dlog
 
+    if context.jdata["fp_style"] != "custom":
+        return
     output = context.jdata["fp_params"]
-    if context.jdata["fp_style"] != "custom" or output["output_fmt"] != "ipip/labels":
+    if output["output_fmt"] != "ipip/labels":
         return
     folder, report = context.iteration.fp, context.iteration.reference_failures
     summaries = {task: read_summary(task / output["output_fn"]) for task in sorted(folder.glob("task.*"))}

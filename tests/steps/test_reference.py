@@ -11,6 +11,7 @@ import pytest
 from ipip_dp.data.gate import Gate
 from ipip_dp.errors import IpipError
 from ipip_dp.labelers import batch
+from ipip_dp.new.codes import CODES
 from ipip_dp.steps import reference
 
 LJ = {"type": "ase", "calculator": "ase.calculators.lj:LennardJones", "kwargs": {"sigma": 2.0}}
@@ -64,6 +65,17 @@ def test_too_many_failures_are_an_error_and_are_tried_again(make_context):
 def test_tasks_of_another_code_are_left_alone(make_context):
     params = {"input_fmt": "vasp/poscar", "input_fn": "POSCAR", "output_fmt": "vasp/outcar", "output_fn": "OUTCAR"}
     context = make_context(fp_params=params)
+    label(context, None)
+    reference.collect(context)
+    assert not context.iteration.reference_failures.exists()
+
+
+@pytest.mark.parametrize("code", ["vasp", "cp2k", "abacus", "pwscf"])
+def test_tasks_of_a_dft_code_are_left_alone(quick, make_context, code):
+    param = quick.param
+    del param["fp_params"]  # which most codes do not have
+    quick.param = param
+    context = make_context(fp_style=code, **CODES[code].keys(param["type_map"], 1))
     label(context, None)
     reference.collect(context)
     assert not context.iteration.reference_failures.exists()
