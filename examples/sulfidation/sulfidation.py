@@ -79,7 +79,8 @@ def molecular_dynamics(folder: Path, model: Path, temperature: float, ps: float)
         steps=round(ps / TIMESTEP),
     )
     (temporary / "in.lammps").write_text(script)
-    subprocess.run(["lmp", "-in", "in.lammps"], cwd=temporary, check=True)
+    if subprocess.run(["lmp", "-in", "in.lammps"], cwd=temporary).returncode:
+        raise SystemExit(f"LAMMPS failed: see {temporary / 'log.lammps'}")
     temporary.rename(folder)
 
 
@@ -139,6 +140,8 @@ def main() -> None:
     parser.add_argument("--temperature", type=float, default=2500, help="in K")
     parser.add_argument("--model", type=Path, default=HERE.parent / "mo_s_o/models/mo_s_o.pb")
     arguments = parser.parse_args()
+    if not arguments.model.is_file():
+        parser.error(f"--model {arguments.model}: does not exist")
     md = arguments.folder / f"md.{arguments.temperature:g}K.{arguments.ps:g}ps"
     molecular_dynamics(md, arguments.model, arguments.temperature, arguments.ps)
     frames = ase.io.read(md / "frames.dump", index=":", format="lammps-dump-text")
