@@ -100,11 +100,12 @@ def with_molybdenum(atoms: Atoms) -> list[Atoms]:
         first = part.positions[part.symbols.search("Mo")[0]]
         part.positions = find_mic(part.positions - first, atoms.cell)[0]
         found.append(part)
-    for part in sorted(found, key=len, reverse=True):
+    found.sort(key=len, reverse=True)
+    for part in found:
         part.cell = None
         part.positions[:, 0] += end + GAP - part.positions[:, 0].min()
         end = part.positions[:, 0].max()
-    return sorted(found, key=len, reverse=True)
+    return found
 
 
 def plot_bonds(time: np.ndarray, bonds: np.ndarray, path: Path) -> None:
