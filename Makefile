@@ -6,7 +6,7 @@ export DP_INTRA_OP_PARALLELISM_THREADS := 1
 export DP_INTER_OP_PARALLELISM_THREADS := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: install demo clean-demo test test-long test-versions docs faults bench bench-mo-s-o
+.PHONY: install demo clean-demo test test-long test-versions docs faults bench bench-mo-s-o bench-real-dft
 
 install: .venv/installed
 
@@ -55,3 +55,7 @@ bench: install
 # IPIP against its alternatives: ARGS=--quick takes 20 minutes, ARGS=--full hours; it goes on where it stopped.
 bench-mo-s-o: install
 	.venv/bin/python -m tests.benchmarks.mo_s_o.study study $(ARGS)
+
+# What pretraining is worth on data of a density functional: ARGS="FOLDER --train DATA --test DATA ...".
+bench-real-dft: install
+	.venv/bin/python -m tests.benchmarks.real_dft $(ARGS)

@@ -21,7 +21,7 @@ from tests.benchmarks.mo_s_o import EXAMPLE, arms, study
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the study's data."""
     folder = tmp_path_factory.mktemp("study")
-    study.unpack(folder, [60, 240], [200])
+    study.unpack(folder, [60, 120, 240], [200])
     return folder
 
 

@@ -31,6 +31,7 @@ DPA4C = {
     "ipip.pretrain.learning_rate.start_lr": 0.002,
 }
 DPA4C_TIME = 6  # its steps take about so many times as long as those of the other students
+STRUCTURES = 6  # of examples/mo_s_o
 EXPLORED = {"fp_task_max": 43}  # frames a structure and round: the six of them go from 240 labels to about 500
 
 
@@ -186,7 +187,10 @@ def _exploration(size: Size) -> list[Arm]:
 
 
 def _rounds(labels: int) -> list[Arm]:
-    """What a second round at the same labels is worth where MD goes, by who labels what the students explored."""
+    """What a second round is worth where MD goes, at equal labels and steps.
+
+    By who labels what the students explored; and with half of the labels given to explored frames.
+    """
     changes = {
         "model_devi_dt": 0.001,
         "model_devi_jobs.0.nsteps": 5000,
@@ -202,12 +206,20 @@ def _rounds(labels: int) -> list[Arm]:
         "students": {f"{RELABEL}.rule": "students"},
         "teacher": {f"{RELABEL}.rule": "teacher"},
     }
-    return [
-        Arm(f"round-{name}-{end}", "rounds", labels, {**changes, **rule}, 2, f"once-{end}", "train", seed=seed)
-        for seed in (1, 2, 3)
-        for end in (_end(labels, seed),)
-        for name, rule in rules.items()
-    ]
+    result, half = [], labels // 2
+    gathering = {**changes, "fp_task_max": half // STRUCTURES}
+    for seed in (1, 2, 3):
+        end, half_end = _end(labels, seed), _end(half, seed)
+        once = f"once-{end}"
+        result += [
+            Arm(f"round-{name}-{end}", "rounds", labels, {**changes, **rule}, 2, once, "train", seed=seed)
+            for name, rule in rules.items()
+        ]
+        result += [
+            Arm(f"once-{half_end}", "gathering", half, after=once, stage="pretrain", seed=seed),
+            Arm(f"gathered-{end}", "gathering", half, gathering, 2, f"once-{half_end}", "train", seed=seed),
+        ]
+    return result
 
 
 def _shrink(factor: float) -> dict[str, Any]:

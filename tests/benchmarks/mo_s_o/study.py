@@ -108,17 +108,17 @@ def unpack(root: Path, labels: Iterable[int], pools: Iterable[int] = ()) -> None
         temporary.rename(everything)
     for whole, numbers in (("train", labels), ("pool", pools)):
         for number in numbers:
-            take_part(root / "data" / whole, root / "data" / f"{whole}-{number}", number)
+            take_part(root / "data" / whole, root / "data" / f"{whole}-{number}", number, TYPE_MAP)
 
 
-def take_part(whole: Path, target: Path, number: int) -> None:
+def take_part(whole: Path, target: Path, number: int, type_map: list[str]) -> None:
     """A diverse part of the frames of a folder, about equally many of each system."""
     if target.is_dir():
         return
     temporary = workdir.fresh(target.with_name(f".{target.name}.tmp"))
     systems = sorted(whole.iterdir())
     for i, path in enumerate(systems):
-        system = dpdata.LabeledSystem(str(path), fmt="deepmd/npy", type_map=TYPE_MAP)
+        system = dpdata.LabeledSystem(str(path), fmt="deepmd/npy", type_map=type_map)
         share = number // len(systems) + (i < number % len(systems))
         chosen = diversity.farthest_points(diversity.radial_features(system.data), min(share, len(system)), 1)
         part = system.sub_system(np.sort(chosen))
@@ -189,11 +189,16 @@ def evaluate(folder: Path, iteration: str, labeler: dict[str, Any], arm: Arm) ->
     """Errors of models, or of the teacher, on the arm's test sets."""
     for column, name in arm.tests.items():
         target = folder / "errors" / f"{iteration}.{column}.json"
-        if not target.is_file():
-            systems = [folder.parent / "data" / name]
-            predictions = target.with_suffix(".npz")
-            predict.predict(systems, predictions, labeler, TYPE_MAP)
-            workdir.write_json(target, compare(systems, TYPE_MAP, predictions))
+        compared(target, [folder.parent / "data" / name], labeler, TYPE_MAP)
+
+
+def compared(target: Path, systems: list[Path], labeler: dict[str, Any], type_map: list[str]) -> dict[str, Any]:
+    """The errors of a labeler, written to a file unless they stand there."""
+    if not target.is_file():
+        predictions = target.with_suffix(".npz")
+        predict.predict(systems, predictions, labeler, type_map)
+        workdir.write_json(target, compare(systems, type_map, predictions))
+    return json.loads(target.read_text())
 
 
 def steps(param: dict[str, Any], iteration: int) -> tuple[int, int]:
@@ -247,7 +252,8 @@ def main() -> None:
         parser.error(f"no arm {', '.join(sorted(unknown))}; there are {', '.join(arm.name for arm in all_arms)}")
     root = (arguments.folder / size.name).resolve()
     root.mkdir(parents=True, exist_ok=True)
-    unpack(root, size.labels, {arm.pool for arm in all_arms if arm.pool})
+    numbers = {arm.labels for arm in all_arms if 0 < arm.labels < ALL_LABELS and arm.reference == "GFN1"}
+    unpack(root, sorted(numbers), {arm.pool for arm in all_arms if arm.pool})
     for arm in TEACHERS:
         evaluate(root / arm.name, "iter.000000", labeler("teacher"), arm)
     wanted = set(arguments.only) or {arm.name for arm in all_arms}
