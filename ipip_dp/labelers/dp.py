@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import functools
+import hashlib
 import importlib.util
 import json
 import os
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 
 CHECKPOINT = ".pt"
+_type_maps: dict[str, list[str]] = {}  # of frozen models, by the digest of the file
 SHOW_TYPE_MAPS = """
 import json, sys
 from deepmd.infer import DeepPot
@@ -101,9 +102,8 @@ class DPLabeler(Ensemble):
     def known_elements(cls, config: dict[str, Any]) -> list[str] | None:
         """The elements that all models know; None if one cannot be read in this environment."""
         try:
-            frozen = tuple(map(os.path.abspath, _files(config, frozen=True)))
-            type_maps = [*_of_checkpoints(config), *(_of_frozen(frozen) if frozen else [])]
-        except IpipError:  # which the check reports
+            type_maps = [*_of_checkpoints(config), *_of_frozen(_files(config, frozen=True))]
+        except (IpipError, OSError):  # which the check reports
             return None
         return _common(type_maps) if len(type_maps) == len(config["models"]) else None
 
@@ -190,19 +190,25 @@ def _of_checkpoints(config: dict[str, Any]) -> list[list[str]]:
     return [list(section["type_map"]) for section in sections]
 
 
-@functools.cache
-def _of_frozen(files: tuple[str, ...]) -> list[list[str]]:
+def _of_frozen(files: Sequence[str]) -> list[list[str]]:
     """The type_map of every frozen model; none if one cannot be read in this environment.
 
-    DeePMD-kit is asked in a process of its own: what loads a model keeps hold of a GPU's memory.
+    DeePMD-kit is asked in a process of its own: what loads a model keeps hold of a GPU's memory. That takes seconds, so
+    it is asked once for equal models.
     """
-    shown = subprocess.run(
-        [sys.executable, "-c", SHOW_TYPE_MAPS, *files],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
-    )
-    return json.loads(shown.stdout.splitlines()[-1]) if shown.returncode == 0 else []
+    digests = {file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files}
+    unknown = {digest: file for file, digest in digests.items() if digest not in _type_maps}
+    if unknown:
+        shown = subprocess.run(
+            [sys.executable, "-c", SHOW_TYPE_MAPS, *unknown.values()],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+        )
+        if shown.returncode:
+            return []
+        _type_maps.update(zip(unknown, json.loads(shown.stdout.splitlines()[-1]), strict=True))
+    return [_type_maps[digests[file]] for file in files]
 
 
 def _load(model: str, head: str | None) -> DeepPot:
