@@ -27,7 +27,7 @@ test: install
 	ruff check ipip_dp tests
 	ruff format --check ipip_dp tests
 	mypy
-	pytest -n 2 --dist loadfile --no-loadscope-reorder
+	pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # What make test leaves out: whole runs with every backend, every descriptor, the demonstration, a real Slurm.
 test-long: install
@@ -44,7 +44,7 @@ docs: install
 
 # All of tests/faults, also what takes hours; make test runs a sample.
 faults: install
-	pytest tests/faults -m "" -n 2 --dist worksteal --fault-table docs/faults.md
+	pytest tests/faults -m "" -n 3 --dist worksteal --fault-table docs/faults.md
 
 bench: install
 	.venv/bin/python tests/benchmarks/pool.py

@@ -52,7 +52,7 @@ def parameters(new: Path, options: argparse.Namespace, pretrained: bool, seed: i
     param = json.loads((new / "param.json").read_text())
     ipip, training = param["ipip"], param["default_training_param"]["training"]
     param.update(numb_models=2, model_devi_jobs=[])
-    ipip.update(seed=seed, check_interval=0.5)
+    ipip.update(seed=seed, check_interval=0.5, held_out=[str(options.test[0].resolve())])
     ipip["teacher_md"].update(nsteps=options.md_steps, interval=10)
     ipip["pretrain"]["numb_steps"] = options.pretrain
     training["numb_steps"] = options.finetune
@@ -68,8 +68,7 @@ def prepare(folder: Path, new: Path, labels: Path, param: dict[str, Any], earlie
     if folder.is_dir():
         return
     temporary = workdir.fresh(folder.with_name(f".{folder.name}.tmp"))
-    shutil.copytree(new, temporary, dirs_exist_ok=True)
-    shutil.rmtree(temporary / RUN_DATA)
+    shutil.copytree(new, temporary, dirs_exist_ok=True, ignore=shutil.ignore_patterns("data"))
     shutil.copytree(labels, temporary / RUN_DATA)
     workdir.write_json(temporary / "param.json", param)
     for other in earlier if "ipip" in param else []:
