@@ -208,6 +208,12 @@ def _rounds(labels: int) -> list[Arm]:
     }
     result, half = [], labels // 2
     gathering = {**changes, "fp_task_max": half // STRUCTURES}
+    twice = {
+        **gathering,
+        "fp_task_max": half // STRUCTURES // 2,
+        "model_devi_jobs.1.nsteps": 5000,
+        "model_devi_jobs.1.trj_freq": 20,
+    }
     for seed in (1, 2, 3):
         end, half_end = _end(labels, seed), _end(half, seed)
         once = f"once-{end}"
@@ -218,6 +224,7 @@ def _rounds(labels: int) -> list[Arm]:
         result += [
             Arm(f"once-{half_end}", "gathering", half, after=once, stage="pretrain", seed=seed),
             Arm(f"gathered-{end}", "gathering", half, gathering, 2, f"once-{half_end}", "train", seed=seed),
+            Arm(f"gathered-twice-{end}", "gathering", half, twice, 3, f"once-{half_end}", "train", seed=seed),
         ]
     return result
 
