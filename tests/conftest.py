@@ -210,5 +210,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     wait = {item.path for item in items if "finished" in getattr(item, "fixturenames", ())}
-    first = max(wait, key=lambda path: slow[path], default=None)
+    first = max(sorted(wait), key=lambda path: slow[path], default=None)
     items.sort(key=lambda item: (item.path != first, item.path in wait, -slow[item.path]))

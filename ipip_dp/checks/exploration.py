@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ipip_dp.config.inputs import learns_virials
 from ipip_dp.text import is_positive, shown
 
 if TYPE_CHECKING:
@@ -43,6 +44,16 @@ def check(jdata: dict[str, Any]) -> Iterator[str]:
     for number, job in enumerate(jdata["model_devi_jobs"]):
         for problem in _check_job(jdata, job):
             yield f"model_devi_jobs[{number}].{problem}"
+
+
+def notes(jdata: dict[str, Any]) -> Iterator[str]:
+    """What a user may not know of a job that is in order."""
+    changing = [number for number, job in enumerate(jdata["model_devi_jobs"]) if "npt" in job.get("ensemble", "")]
+    if changing and not learns_virials(jdata):
+        yield (
+            f"model_devi_jobs[{changing[0]}].ensemble: changes the volume by the pressure of students, which are not "
+            "trained on virials; set default_training_param.loss.start_pref_v and limit_pref_v, as to 0.02 and 1"
+        )
 
 
 def _check_job(jdata: dict[str, Any], job: dict[str, Any]) -> Iterator[str]:

@@ -35,7 +35,8 @@ def evaluate(
         errors = held_out.errors([data], elements, file)
     if output is not None:
         workdir.write_json(output, errors)
-    table = Table("model", "force RMSE (eV/A)", "force MAE (eV/A)", "energy RMSE (eV/atom)", "aligned", "frames")
+    energy, virial = "energy RMSE (eV/atom)", "virial RMSE (eV/atom)"
+    table = Table("model", "force RMSE (eV/A)", "force MAE (eV/A)", energy, "aligned", virial, "frames")
     for name, row in [*zip(map(str, models), errors["students"], strict=True), ("mean of all", errors["ensemble"])]:
         table.add_row(
             name,
@@ -43,6 +44,7 @@ def evaluate(
             f"{row['force_mae']:.4f}",
             f"{row['energy_rmse_per_atom_raw']:.4f}",
             f"{row['energy_rmse_per_atom_aligned']:.4f}",
+            "" if row["virial_rmse_per_atom"] is None else f"{row['virial_rmse_per_atom']:.4f}",
             str(row["n_frames"]),
         )
     console().print(table)

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 
 def check(param: ParamFile = Path("param.json"), machine: MachineFile = Path("machine.json")) -> None:
     """Find the problems of an input, or of its changes since the run began, without running anything."""
-    from ipip_dp.checks import files
+    from ipip_dp.checks import exploration, files
     from ipip_dp.checks.estimate import estimate
     from ipip_dp.config import changes
 
     context = run_context(param, machine, with_data=None)
     changes.require_allowed(context.jdata, str(param))
     print(f"{param} and {machine}: no problem found")
+    for line in exploration.notes(context.jdata):
+        print(f"{param}: {line}")
     if to_make := files.data_to_make(context.jdata, context.params):
         print(f"{' and '.join(map(str, to_make))}: not there yet; `ipip init {param} {machine}` makes them")
     _print(estimate(context.jdata, context.params))

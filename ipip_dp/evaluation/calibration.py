@@ -132,7 +132,9 @@ def expected_errors(rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
     return deviation[order], np.exp(isotonic_regression(np.log(error[order])).x)
 
 
-def trust_levels(rows: Sequence[Row], accurate: float, worthless: float) -> tuple[float, float] | None:
+def trust_levels(
+    rows: Sequence[Row], accurate: float, worthless: float, given: float = 0.0
+) -> tuple[float, float] | None:
     """Trust levels for the force deviation, from the students' errors on labelled frames.
 
     Parameters
@@ -141,19 +143,23 @@ def trust_levels(rows: Sequence[Row], accurate: float, worthless: float) -> tupl
         Labelled frames.
     accurate, worthless : float
         The errors to be expected at the lower and at the upper level, in eV/Angstrom.
+    given : float
+        The upper level that holds now, in eV/Angstrom.
 
     Returns
     -------
     (float, float) or None
         The largest deviation up to which, and the smallest from which on, a frame is expected to be as wrong, in
-        eV/Angstrom. An upper level beyond all frames is the largest deviation. None where no level can be told.
+        eV/Angstrom. If none has failed, the upper level is the given one, or the largest deviation if that is larger.
+        None where no level can be told.
     """
     deviation, expected = expected_errors(rows)
     if len(deviation) < MIN_FRAMES:
         return None
     below, above = deviation[expected <= accurate], deviation[expected >= worthless]
-    lower, upper = below.max(initial=deviation.min()), above.min(initial=deviation.max())
-    return (float(lower), float(upper)) if lower < upper else None
+    lower = below.max(initial=deviation.min())
+    upper = above.min() if len(above) else max(given, deviation.max())
+    return (float(lower), float(upper)) if lower < min(upper, deviation.max()) else None
 
 
 def by_class(rows: Sequence[Row], levels: tuple[float, float]) -> dict[str, np.ndarray]:
@@ -172,5 +178,6 @@ def by_class(rows: Sequence[Row], levels: tuple[float, float]) -> dict[str, np.n
         Force RMSE, in eV/Angstrom, by :data:`ipip_dp.evaluation.on_policy.CLASSES`.
     """
     deviation, error = (np.array([row[name] for row in rows]) for name in ("deviation", "ensemble"))
-    found = np.digitize(deviation, levels)
+    lower, upper = levels
+    found = (deviation >= lower) + (deviation > upper).astype(int)
     return {name: error[found == number] for number, name in enumerate(CLASSES)}

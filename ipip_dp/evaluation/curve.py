@@ -35,9 +35,16 @@ def rows() -> list[dict[str, Any]]:
             "ensemble_force_rmse": errors["ensemble"]["force_rmse"],
             "ensemble_energy_rmse_per_atom_raw": errors["ensemble"].get("energy_rmse_per_atom_raw", ""),
             "ensemble_energy_rmse_per_atom_aligned": aligned(errors["ensemble"]),
+            "teacher_virial_rmse_per_atom": _virial(errors["teacher"]),
+            "ensemble_virial_rmse_per_atom": _virial(errors["ensemble"]),
         }
         result.append({**row, **_explored(iteration)})
     return result
+
+
+def _virial(errors: dict[str, Any]) -> Any:
+    value = errors.get("virial_rmse_per_atom")
+    return "" if value is None else value  # no labels of virials
 
 
 def _explored(iteration: workdir.Iteration) -> dict[str, Any]:

@@ -110,6 +110,10 @@ class LammpsLabeler(DrivesMD):
                     yield key, str(error)
         if strange := sorted(set(config["elements"]) - set(ELEMENTS)):
             yield "elements", f"{', '.join(strange)} is no element"
+        for entry in config["pair_coeff"]:
+            elements, named = config["elements"], words_of(entry)[-len(config["elements"]) :]
+            if sorted(named) == sorted(elements) and named != elements:
+                yield "elements", f"expected the order in pair_coeff, {' '.join(named)}, found {' '.join(elements)}"
 
     def __init__(
         self,

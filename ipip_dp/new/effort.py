@@ -12,11 +12,10 @@ EFFORTS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
         {
             "numb_models": 2,
             "fp_task_max": 10,
-            "dp_compress": False,  # takes longer than it saves in MD this short
             "ipip.teacher_md.nsteps": 500,
             "ipip.teacher_md.interval": 10,
-            "ipip.pretrain.numb_steps": 2000,
-            "default_training_param.training.numb_steps": 2000,
+            "ipip.pretrain.numb_steps": 1500,
+            "default_training_param.training.numb_steps": 1500,
             "ipip.init.train_frames": 40,
             "ipip.init.held_out_frames": 40,
             "ipip.init.nsteps": 500,

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 TRAIN, HELD_OUT, STRUCTURES = Path("data/train"), Path("data/held_out"), Path("structures")
 NO_REFERENCE = "none"
 LABELERS = ("teacher", "reference")  # sections of ipip that may name files
+# Prefactors for cells that may change their volume; without virials, pressures of a model mean nothing.
+VIRIALS = {"start_pref_v": 0.02, "limit_pref_v": 1}
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,8 @@ def write(folder: Path, choices: Choices) -> Written:
     teacher = choices.teacher or labelers.default(type_map, periodic=choices.reference not in OPEN)
     names = [start.name for start in starts]
     param, mdata = inputs(replace(choices, teacher=teacher), type_map, sel, names)
+    if any(start.is_bulk for start in starts):
+        param["default_training_param"]["loss"].update(VIRIALS)
     code = CODES.get(choices.reference)
 
     temporary = workdir.fresh(folder.with_name(f".{folder.name}.tmp"))

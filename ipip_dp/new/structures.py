@@ -37,11 +37,14 @@ class Structure:
         A periodic cell.
     changes : str
         What became of the structure that was read, for its reader.
+    is_bulk : bool
+        Whether it was periodic in all directions.
     """
 
     name: str
     atoms: Atoms
     changes: str
+    is_bulk: bool
 
 
 def read(names: Sequence[str], shortest: float) -> list[Structure]:
@@ -88,8 +91,8 @@ def _read(name: str) -> list[Atoms]:
     return structures
 
 
-def _prepared(name: str, atoms: Atoms, shortest: float) -> tuple[Atoms, str]:
-    """A periodic cell of a structure, and what had to be done for it."""
+def _prepared(name: str, atoms: Atoms, shortest: float) -> tuple[Atoms, str, bool]:
+    """A periodic cell of a structure, what had to be done for it, and whether it was one."""
     from ase import Atoms
 
     # Without constraints, velocities and labels, which a POSCAR would keep in part.
@@ -109,7 +112,7 @@ def _prepared(name: str, atoms: Atoms, shortest: float) -> tuple[Atoms, str]:
         raise IpipError(f"{name}: {n_atoms:,} atoms with --min-length {shortest:g}; give a smaller one")
     if repeats.max() > 1:
         changes.append(f"repeated {' x '.join(map(str, repeats))}")
-    return atoms.repeat(tuple(repeats)), ", ".join(changes)
+    return atoms.repeat(tuple(repeats)), ", ".join(changes), bool(periodic.all())
 
 
 def write(structures: Iterable[Structure], folder: Path) -> None:

@@ -30,6 +30,7 @@ INK, PAPER = "#1a1a1b", "#fefeff"  # made the page's own text colour and backgro
 WIDTH = 4.8  # inches: at 400 pixels the text of a figure is still as large as that of the page
 PANELS = 8  # of a figure, at most
 BINS = 40
+FINEST = 1e4  # the largest deviation shown over the smallest
 STYLE: dict[str, Any] = {
     **dict.fromkeys(["text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"], INK),
     "figure.facecolor": PAPER,
@@ -137,7 +138,7 @@ def parity(clouds: Mapping[str, Cloud], unit: str, digits: int, scale: float = 1
         ends = np.nanpercentile(points[np.isfinite(points).any(axis=1)], [0.05, 99.95])
         margin = 0.05 * (ends[1] - ends[0]) or 1
         limits = (ends[0] - margin, ends[1] + margin)
-        panel.plot(limits, limits, color=INK, lw=0.8)
+        panel.plot(limits, limits, color=INK, lw=0.8, zorder=1)
         panel.set(xlim=limits, ylim=limits, aspect="equal")
         own, other = (f"{value * scale:.{digits}f}" for value in cloud.rmse)
         panel.set_title(f"{name}\nRMSE {own}, teacher {other}")
@@ -154,6 +155,7 @@ def deviations(explored: Sequence[Explored]) -> Figure:
     figure, ((axes,),) = _figure(3.4)
     values = np.concatenate([each.deviations for each in explored])
     lower, upper = np.percentile(values, [0.1, 99.9])
+    lower = max(lower, upper / FINEST)  # a perfect crystal, in which all forces are zero, has no deviation
     edges = np.geomspace(0.9 * lower, 1.1 * upper, BINS + 1)
     middle = np.sqrt(edges[1:] * edges[:-1])
     for number, each in enumerate(explored):

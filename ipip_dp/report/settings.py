@@ -80,7 +80,7 @@ def _seeds(value: Any, path: str = "") -> Iterator[tuple[str, int]]:
 def labeler(section: dict[str, Any]) -> str:
     """A labeler in a few words."""
     if section["type"] == "lammps":
-        return f"the LAMMPS pair style {section['pair_style']}"
+        return f"the LAMMPS pair style {section['pair_style']} ({', '.join(section['pair_coeff'])})"
     if section["type"] == "ase":
         name = section["calculator"].rpartition(":")[2]
         words = [str(value) for key, value in section.get("kwargs", {}).items() if key in ("method", "model", "xc")]
@@ -104,6 +104,9 @@ def methods(run: Run) -> str:
     reference = labeler(params.reference) if params.reference else jdata["fp_style"]
     if params.reference and jdata["fp_style"] != "custom" and jdata["fp_task_max"]:
         reference += f" and {jdata['fp_style']}"
+    begun, ended = first["reference_frames"], errors["reference_frames"]
+    grown = f", which had grown to {ended} by iteration {run.best.index}" if ended > begun else ""
+    labels = f"{begun} frames{grown}"
     fine_tuning = f" ({steps} steps)" if steps else ""
     method = params.forget.method_at("pretrain")
     forgetting = f"after forgetting ({method}) of fitting-net weights from the second iteration on, "
@@ -114,9 +117,7 @@ def methods(run: Run) -> str:
         f"first pool of {first['pool_frames']} frames with its labels. In each of {len(run.metrics)} iterations, "
         f"{jdata['numb_models']} students (descriptor {descriptor}) were pretrained on the pool "
         f"({params.pretrain.numb_steps} steps, without energies), {'' if method == 'none' else forgetting}and "
-        f"fine-tuned{fine_tuning} on reference data from {reference}, which had grown from "
-        f"{first['reference_frames']} to "
-        f"{errors['reference_frames']} frames by iteration {run.best.index}. Frames explored by molecular dynamics "
+        f"fine-tuned{fine_tuning} on reference data from {reference}, {labels}. Frames explored by molecular dynamics "
         f"with the students joined the pool, labelled by students or teacher (rule {params.relabel.rule}). On "
         f"{errors['ensemble']['n_frames']} held-out frames the mean of the students of iteration {run.best.index} has "
         f"a force RMSE of {errors['ensemble']['force_rmse']:.3f} eV/Å and an energy RMSE, after element-wise "

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ipip_dp.config.inputs import learns_virials
 from ipip_dp.evaluation import curve, stopping
 from ipip_dp.workdir import Iteration
 
@@ -38,6 +39,8 @@ class Best:
         That of the teacher on the same frames, in eV/Angstrom.
     elements : tuple of str
         The elements in the order of their LAMMPS types.
+    ignores_virials : bool
+        Whether the reference has virials that it was not trained on, so that its pressures mean nothing.
     """
 
     iteration: int
@@ -48,6 +51,7 @@ class Best:
     ensemble_force_rmse: float
     teacher_force_rmse: float
     elements: tuple[str, ...]
+    ignores_virials: bool
 
     def lammps(self, files: list[str], options: str = "") -> list[str]:
         """The lines of a LAMMPS input that use models; one with PyTorch's exported format needs an atom map."""
@@ -75,4 +79,5 @@ def best(param: Mapping[str, Any]) -> Best | None:
         ensemble_force_rmse=errors["ensemble"]["force_rmse"],
         teacher_force_rmse=errors["teacher"]["force_rmse"],
         elements=tuple(param["type_map"]),
+        ignores_virials=not learns_virials(param) and errors["ensemble"].get("virial_rmse_per_atom") is not None,
     )

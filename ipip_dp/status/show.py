@@ -32,6 +32,11 @@ TABLES = {
         "student": "student_force_rmse",
         "mean": "ensemble_force_rmse",
     },
+    "Virial error on held-out frames (RMSE, eV/atom)": {
+        "iter.": "iteration",
+        "teacher": "teacher_virial_rmse_per_atom",
+        "mean": "ensemble_virial_rmse_per_atom",
+    },
     "Exploration: MD runs, and their frames": {
         "iter.": "iteration",
         "runs": "md",
@@ -51,6 +56,7 @@ LEGEND = (
     "pool: frames that students pretrain on; labels: of the reference; student: average of the students; "
     "mean: their mean prediction"
 )
+STILL_RUNNING = 60.0  # seconds since a job wrote, within which it may be alive
 VERBATIM: Literal["fold"] = "fold"  # how a line overflows that is to be copied
 
 
@@ -85,9 +91,10 @@ def _sentences(status: Status, typed: Path) -> Iterator[str]:
     if status.state == "not started":
         yield "Not started."
         if status.missing:
-            made = "has begun to make them, and goes on if typed again" if workdir.INIT.is_dir() else "makes them"
-            yield f"Missing: {', '.join(status.missing)}. If ipip.reference is given, `ipip init` {made}."
-        yield f"To start{where}, type: {status.command}"
+            yield f"Missing: {', '.join(status.missing)}."
+        if status.init:
+            yield f"To {'go on making' if workdir.INIT.is_dir() else 'make'} that{where}, type: {status.init}"
+        yield f"To start{' then' if status.missing else ''}{where}, type: {status.command}"
     elif status.state == "plain DP-GEN":
         yield f"A plain DP-GEN run: {status.why}."
     elif status.state == "finished":
@@ -119,7 +126,9 @@ def _stage(status: Status) -> Iterator[str]:
         if status.left is not None:
             yield f"  expected end of this step: {_clock(time.time() + status.left)}"
         if status.work.written is not None:
-            yield f"  its jobs last wrote {duration(max(0.0, time.time() - status.work.written))} ago"
+            ago = max(0.0, time.time() - status.work.written)
+            alone = status.state == "stopped" and ago < STILL_RUNNING
+            yield f"  its jobs last wrote {duration(ago)} ago{'; if they still run, they are taken up' * alone}"
     if status.jobs and not (status.work and status.work.begun):
         yield f"  {jobs_in_words(status.jobs)}"
     if status.retried:
@@ -142,6 +151,8 @@ def _model(best: Best, typed: Path) -> Iterator[str]:
         f"frames (teacher: {best.teacher_force_rmse:.4f}){worse}"
     )
     yield from lines((best.model,))
+    if best.ignores_virials:
+        yield "For constant volume only: its pressures mean nothing, as loss.limit_pref_v is 0"
     if len(best.ensemble) > 1:
         yield f"With model deviation, all its students; their mean has {best.ensemble_force_rmse:.4f}"
         yield from lines(best.ensemble, " out_freq 100 out_file model_devi.out")

@@ -47,6 +47,8 @@ class Status:
         What to type to start it, or to go on.
     missing : tuple of str
         Data that a run which has not started lacks.
+    init : str
+        What to type to make them, if that can be done.
     said : tuple of str
         What a run that has stopped said last, if it ended with an error.
     stage : Stage or None
@@ -72,6 +74,7 @@ class Status:
     why: str
     command: str = ""
     missing: tuple[str, ...] = ()
+    init: str = ""
     said: tuple[str, ...] = ()
     stage: Stage | None = None
     work: Work | None = None
@@ -98,7 +101,9 @@ def read() -> Status:
     if "ipip" not in param:
         return _plain(name, command)
     if not workdir.STARTED.is_file():
-        return Status(Path.cwd(), "not started", "", command, _missing(param))
+        missing = _missing(param)
+        init = shlex.join(["ipip", "init", name, _machine(name)]) if missing and param["ipip"].get("reference") else ""
+        return Status(Path.cwd(), "not started", "", command, missing, init)
     return _of_run(alive, _started(param), command)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+SAVING = "models being saved or frozen"
 TAIL = 4096  # bytes; a line of lcurve.out or model_devi.out is shorter
 NUMB_STEPS = ("numb_steps", "stop_batch", "num_step", "num_steps", "numb_step")  # DeePMD-kit's names of one key
 # The length of LAMMPS MD: DP-GEN's variable, or the commands of a template.
@@ -82,7 +83,8 @@ class Work:
         counts += [f"{n:,} {name}" for n, name in ((self.started, "begun"), (self.failed, "failed")) if n]
         if self.unit == "tasks":
             return ", ".join([*counts, *([] if left is None else [f"{duration(left)} left"])])
-        return ", ".join([amount(self.done, self.total, self.unit, left), *counts])
+        saving = [SAVING] if self.unit == "steps" and self.done >= self.total and self.finished < self.tasks else []
+        return ", ".join([amount(self.done, self.total, self.unit, left), *saving, *counts])
 
 
 def read(folder: Path) -> Work | None:

@@ -36,23 +36,27 @@ class Measured:
     accurate, worthless : float
         The force RMSE up to which a frame is accurate, 1.5 times that on held-out frames, and from which on it has
         failed, as large as the forces of the reference data (their root mean square), in eV/Angstrom.
+    given : float
+        The upper level of param.json, in eV/Angstrom.
     """
 
     rows: list[Row]
     accurate: float
     worthless: float
+    given: float
 
     @property
     def levels(self) -> tuple[float, float] | None:
         """The lower and the upper level, in eV/Angstrom; None where the rows tell none."""
-        return calibration.trust_levels(self.rows, self.accurate, self.worthless)
+        return calibration.trust_levels(self.rows, self.accurate, self.worthless, self.given)
 
 
 def measure(context: Context, explored: Iterable[workdir.Iteration]) -> Measured:
     """Measure trust levels by explored frames, and by the held-out error and the data of the context's iteration."""
     held_out = json.loads(context.iteration.metrics.read_text())["ensemble"]["force_rmse"]
     rows = calibration.latest([on_policy.read_rows(iteration) for iteration in explored])
-    return Measured(rows, ACCURATE * held_out, _root_mean_square_force(context))
+    given = max(_values(context.jdata[KEYS[1]]))
+    return Measured(rows, ACCURATE * held_out, _root_mean_square_force(context), given)
 
 
 def apply(context: Context) -> None:

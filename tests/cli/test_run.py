@@ -49,6 +49,18 @@ def test_check_says_what_a_good_input_asks_for(ipip):
     assert last.startswith("Rough")
 
 
+def test_check_warns_of_a_volume_that_nothing_has_been_learnt_for(ipip):
+    param = ipip.run.param
+    param["model_devi_jobs"][0].update(ensemble="npt")
+    ipip.run.param = param
+    typed = ipip("check")
+    (line,) = (line for line in typed.output.splitlines() if "virials" in line)
+    assert (typed.status, line[: line.index(":", 12)]) == (0, "param.json: model_devi_jobs[0].ensemble")
+    param["default_training_param"]["loss"].update(start_pref_v=0.02, limit_pref_v=1)
+    ipip.run.param = param
+    assert "virials" not in ipip("check").output
+
+
 def test_check_does_not_ask_for_data_that_init_makes(ipip):
     param = ipip.run.param
     param["init_data_sys"], param["ipip"]["held_out"] = ["new/train"], ["new/held_out"]

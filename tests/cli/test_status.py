@@ -33,11 +33,16 @@ def test_a_run_that_has_not_started(ipip):
     Path("machine.json").rename("node7.json")
     shutil.rmtree("data/held_out")
     assert ipip("status", ".").output == (
-        "Not started.\nMissing: data/held_out. If ipip.reference is given, `ipip init` makes them.\n"
-        "To start, type: dpgen run mos2.json node7.json\n"
+        "Not started.\nMissing: data/held_out.\nTo make that, type: ipip init mos2.json node7.json\n"
+        "To start then, type: dpgen run mos2.json node7.json\n"
     )
     workdir.INIT.mkdir()
-    assert "`ipip init` has begun to make them, and goes on if typed again." in ipip("status").output
+    assert "To go on making that, type: ipip init mos2.json node7.json\n" in ipip("status").output
+    workdir.INIT.rmdir()
+    param = json.loads(Path("mos2.json").read_text())
+    del param["ipip"]["reference"]
+    workdir.write_json(Path("mos2.json"), param)
+    assert "ipip init" not in ipip("status").output
 
 
 def test_a_plain_run(ipip):

@@ -84,12 +84,15 @@ def test_trust_levels_are_where_errors_are_expected():
     assert upper == pytest.approx(1.5, abs=0.2)
     assert calibration.trust_levels(measured()[:9], 0.55, 2.0) is None
     assert calibration.trust_levels(measured(), accurate=50, worthless=60) is None, "all are accurate"
+    assert calibration.trust_levels(measured(), accurate=50, worthless=60, given=99) is None
     deviations = [row["deviation"] for row in measured()]
+    assert calibration.trust_levels(measured(), 0.5, 1e3)[1] == max(deviations), "none has failed"
+    assert calibration.trust_levels(measured(), 0.5, 1e3, given=99)[1] == 99, "nothing speaks against the given one"
     assert calibration.trust_levels(measured(), 0.01, 2.0)[0] == min(deviations), "none is accurate"
 
 
 def test_frames_are_counted_below_between_and_above_levels():
-    found = calibration.by_class(labelled([0.1, 0.3, 0.5, 2.0], [1, 2, 3, 4], [9] * 4), (0.3, 1.0))
+    found = calibration.by_class(labelled([0.1, 0.3, 1.0, 2.0], [1, 2, 3, 4], [9] * 4), (0.3, 1.0))
     assert {name: errors.tolist() for name, errors in found.items()} == {
         "accurate": [1],
         "candidate": [2, 3],

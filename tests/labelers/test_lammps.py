@@ -12,7 +12,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from ipip_dp.errors import IpipError
-from ipip_dp.labelers import make_labeler
+from ipip_dp.labelers import kind_of, make_labeler
 
 from .conftest import SW, TYPE_MAP, mos2
 
@@ -175,6 +175,13 @@ def test_reaxff_is_what_lammps_says(tmp_path):
     np.testing.assert_allclose(labeled["forces"][1], KCAL * forces, atol=1e-4)
     volume = np.linalg.det(system["cells"][0])
     assert labeled["virials"][0, 0, 0] == pytest.approx(KCAL * pressure * volume / 68568.415, rel=1e-4)  # nktv2p
+
+
+def test_elements_in_another_order_than_in_pair_coeff_are_refused():
+    (problem,) = kind_of(SW).check({**SW, "elements": ["S", "Mo"]}, here=False)
+    assert problem == ("elements", "expected the order in pair_coeff, Mo S, found S Mo")
+    assert not list(kind_of(SW).check(SW, here=False))
+    assert not list(kind_of(SW).check({**REBOMOS, "elements": ["S", "Mo"]}, here=False)), "its names are its own"
 
 
 def test_units_real_are_converted():

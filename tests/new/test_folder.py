@@ -9,6 +9,7 @@ import pytest
 from ase.build import bulk
 
 from ipip_dp.checks import run_input
+from ipip_dp.config.inputs import learns_virials
 from ipip_dp.errors import IpipError
 from ipip_dp.new import codes, templates
 from ipip_dp.new import folder as new
@@ -43,6 +44,12 @@ def test_structures_of_any_element_pass_the_check(structure_files, names, choose
     assert len(param["type_map"]) == len(param["mass_map"]) == len(written.sel)
     assert all(job["sys_idx"] == list(range(len(names))) for job in param["model_devi_jobs"])
     assert problems("run", monkeypatch) == []
+
+
+@pytest.mark.parametrize(("names", "bulk"), [(["copper"], True), (["water"], False), (["water", "salt"], True)])
+def test_students_learn_virials_if_a_volume_may_change(structure_files, names, bulk, choose):
+    new.write(Path("run"), choose(structures=[structure_files[name] for name in names], teacher="chgnet"))
+    assert learns_virials(json.loads(Path("run/param.json").read_text())) == bulk
 
 
 @pytest.mark.parametrize("machine", templates.machines())

@@ -41,7 +41,10 @@ def test_versions_and_seeds(empty):
 @pytest.mark.parametrize(
     ("section", "words"),
     [
-        ({"type": "lammps", "pair_style": "sw/mod"}, "the LAMMPS pair style sw/mod"),
+        (
+            {"type": "lammps", "pair_style": "sw/mod", "pair_coeff": ["* * tmd.sw.mod Mo S"]},
+            "the LAMMPS pair style sw/mod (* * tmd.sw.mod Mo S)",
+        ),
         ({"type": "ase", "calculator": "tblite.ase:TBLite", "kwargs": {"method": "GFN1-xTB"}}, "TBLite (GFN1-xTB)"),
         ({"type": "ase", "calculator": "ase.calculators.emt:EMT"}, "EMT"),
         ({"type": "dp", "models": ["DPA-3.pt"]}, "the DeePMD model DPA-3.pt"),
@@ -56,7 +59,15 @@ def test_the_paragraph_has_the_numbers_of_the_run(empty):
     evaluated(0, [0.31, 0.29], 0.3)
     evaluated(1, [0.21, 0.19], 0.2, reference_frames=28)
     text = settings.methods(run.load())
-    for words in ("Mo-S", "sw/mod", "GFN1-xTB", "300, 800 K", "from 24 to 28 frames", "0.200 eV/Å", "2.0 meV/atom"):
+    for words in (
+        "Mo-S",
+        "sw/mod",
+        "GFN1-xTB",
+        "300, 800 K",
+        "24 frames, which had grown to 28",
+        "0.200 eV/Å",
+        "2.0 meV/atom",
+    ):
         assert words in text
     assert "[1]" in text and text.count("\n") == 0
 

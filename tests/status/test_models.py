@@ -23,6 +23,19 @@ def test_the_best_student_of_the_best_iteration(run_folder):
     assert best.lammps([str(best.model)]) == [f"pair_style deepmd {folder}/graph.002.pb", "pair_coeff * * Mo S"]
 
 
+def test_a_model_whose_pressures_mean_nothing(run_folder):
+    iteration = evaluated(0, 0.3, 0.3)
+    assert not models.best(PARAM).ignores_virials, "the reference has none"
+    errors = workdir.read_json(iteration.metrics)
+    errors["ensemble"]["virial_rmse_per_atom"] = 0.1
+    workdir.write_json(iteration.metrics, errors)
+    assert models.best(PARAM).ignores_virials
+    for loss, ignored in (({"limit_pref_v": 1}, False), ({"start_pref_v": 0, "limit_pref_v": 0}, True)):
+        assert models.best({**PARAM, "default_training_param": {"loss": loss}}).ignores_virials == ignored
+    both = [{"loss": {"start_pref_v": 0.02}}, {}]
+    assert models.best({**PARAM, "default_training_param": both}).ignores_virials
+
+
 def test_exported_models_need_an_atom_map(run_folder):
     iteration = evaluated(0, 0.3, 0.3)
     (iteration.train / "graph.000.pb").rename(iteration.train / "graph.000.pt2")

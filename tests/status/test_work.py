@@ -86,6 +86,18 @@ def test_steps_of_trainings(folder):
     assert done(folder) == (0, 2, "tasks")
 
 
+def test_trainings_that_freeze_their_models(folder):
+    for task in TASKS:
+        training(folder / task, numb_steps=500)
+        (folder / task / "lcurve.out").write_text("    500 1e0\n")
+    submit("true")
+    assert work.read(folder).describe() == "1,000 of 1,000 steps, 2 of 2 tasks finished"
+    for tag in folder.glob("*/*_task_tag_finished"):
+        tag.unlink()
+    text = "1,000 of 1,000 steps, models being saved or frozen, 0 of 2 tasks finished, 2 begun"
+    assert work.read(folder).describe() == text
+
+
 @pytest.mark.parametrize(
     ("script", "total"),
     [("variable        NSTEPS          equal 500\nrun ${NSTEPS} upto\n", 500), ("run 60\nrun   40\n", 100)],
