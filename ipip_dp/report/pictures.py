@@ -87,12 +87,12 @@ def save(figure: Figure, stem: Path) -> str:
     assert engine is not None
     engine.execute(figure)  # once; figure.savefig would draw everything twice for each file
     figure.set_layout_engine("none")
-    text = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None})
-    workdir.write_text(svg, text.getvalue())
     temporary = stem.with_name(f".{png.name}.tmp")
     FigureCanvasAgg(figure).print_png(temporary)
     os.replace(temporary, png)
+    text = io.StringIO()
+    FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None})  # leaves the figure with 72 dots per inch
+    workdir.write_text(svg, text.getvalue())
     return _inline(text.getvalue(), stem.name)
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,10 @@ def test_text_has_the_colour_of_the_page_and_names_are_its_own(saved):
     assert all(name.startswith("mine-") for name in re.findall(r"url\(#([^)]*)\)", svg))
     assert "<metadata" not in svg and svg.startswith("<svg")
     assert re.search(r"<svg [^>]*viewBox", svg) and not re.search(r'<svg [^>]*\b(width|height)="', svg)
+
+
+def test_a_png_is_sharp(saved):
+    assert struct.unpack(">II", saved[0].with_suffix(".png").read_bytes()[16:24]) == (600, 400)
 
 
 def test_nothing_else_is_left(saved):

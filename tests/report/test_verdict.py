@@ -90,6 +90,16 @@ def test_students_worse_than_the_teacher(empty):
     assert any("no better than the teacher" in advice for advice in found.advice)
 
 
+def test_virials_that_nothing_learns(empty):
+    iteration = evaluated(0, [0.31, 0.29], 0.3)
+    errors = workdir.read_json(iteration.metrics)
+    errors["ensemble"]["virial_rmse_per_atom"] = 0.25
+    workdir.write_json(iteration.metrics, errors)
+    found = told()
+    assert ("virial RMSE, held-out frames", "250.0 meV/atom", "the teacher has none") in found.figures
+    assert any("constant volume only" in advice for advice in found.advice)
+
+
 def test_one_model_and_the_ensemble_beside_it(empty):
     iteration = evaluated(0, [0.31, 0.29, float("nan")], 0.3)
     for member in range(3):
