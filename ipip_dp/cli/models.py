@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from ipip_dp.cli.console import console
 from ipip_dp.cli.options import elements_of
@@ -35,8 +35,9 @@ def evaluate(
         errors = held_out.errors([data], elements, file)
     if output is not None:
         workdir.write_json(output, errors)
-    energy, virial = "energy RMSE (eV/atom)", "virial RMSE (eV/atom)"
-    table = Table("model", "force RMSE (eV/A)", "force MAE (eV/A)", energy, "aligned", virial, "frames")
+    model = Column("model", overflow="fold", min_width=len("mean of all"))
+    headings = ("force RMSE", "force MAE", "energy RMSE", "aligned", "virial RMSE", "frames")
+    table = Table(model, *headings, title="Errors in eV/Angstrom and eV/atom")
     for name, row in [*zip(map(str, models), errors["students"], strict=True), ("mean of all", errors["ensemble"])]:
         table.add_row(
             name,
