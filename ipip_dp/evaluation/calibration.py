@@ -178,6 +178,5 @@ def by_class(rows: Sequence[Row], levels: tuple[float, float]) -> dict[str, np.n
         Force RMSE, in eV/Angstrom, by :data:`ipip_dp.evaluation.on_policy.CLASSES`.
     """
     deviation, error = (np.array([row[name] for row in rows]) for name in ("deviation", "ensemble"))
-    lower, upper = levels
-    found = (deviation >= lower) + (deviation > upper).astype(int)
+    found = np.digitize(deviation, levels)
     return {name: error[found == number] for number, name in enumerate(CLASSES)}

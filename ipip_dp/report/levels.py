@@ -74,18 +74,14 @@ def _refusal(measured: trust.Measured) -> str:
 
 def _remarks(measured: trust.Measured) -> list[str]:
     """Where levels are only as far as labelled frames go."""
-    _, expected = calibration.expected_errors(measured.rows)
+    deviation, expected = calibration.expected_errors(measured.rows)
     found = []
     if expected.min() > measured.accurate:
         found.append("None of these frames is expected to be accurate: the lower level is their smallest deviation.")
     if expected.max() < measured.worthless:
-        beyond = "that of param.json" if measured.given > _largest(measured) else "their largest deviation"
+        beyond = "that of param.json" if measured.given > deviation.max() else "their largest deviation"
         found.append(f"None of these frames is expected to have failed: the upper level is {beyond}.")
     return found
-
-
-def _largest(measured: trust.Measured) -> float:
-    return max(row["deviation"] for row in measured.rows)
 
 
 def _table(measured: trust.Measured, present: tuple[float, float]) -> Table:

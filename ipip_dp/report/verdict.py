@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ipip_dp.config.inputs import learns_virials
 from ipip_dp.config.sections import Stop
 from ipip_dp.evaluation.stopping import ON_POLICY, without_improvement
 from ipip_dp.status import models
@@ -84,7 +83,8 @@ def _figures(run: Run, index: int, held_out: Figure) -> Iterator[tuple[str, str,
     yield "force RMSE, held-out frames", f"{held_out.value:.3f} eV/Å", f"teacher {teacher['force_rmse']:.3f}"
     energy, other = (1000 * each["energy_rmse_per_atom_aligned"] for each in (errors["ensemble"], teacher))
     yield "energy RMSE, held-out frames", f"{energy:.1f} meV/atom", f"teacher {other:.1f}, both aligned by element"
-    if virial := errors["ensemble"].get("virial_rmse_per_atom"):
+    virial = errors["ensemble"].get("virial_rmse_per_atom")
+    if virial is not None:
         other = teacher.get("virial_rmse_per_atom")
         compared = "the teacher has none" if other is None else f"teacher {1000 * other:.1f}"
         yield "virial RMSE, held-out frames", f"{1000 * virial:.1f} meV/atom", compared
@@ -132,7 +132,7 @@ def _advice(run: Run, index: int) -> Iterator[str]:
             "The students are no better than the teacher: train them longer (ipip.pretrain.numb_steps, "
             "default_training_param.training.numb_steps) or make the networks larger before anything else."
         )
-    if errors["ensemble"].get("virial_rmse_per_atom") and run.jdata and not learns_virials(run.jdata):
+    if run.jdata and models.ignores_virials(run.jdata, errors):
         yield (
             "Use these models at constant volume only: they were not trained on virials, so their pressures mean "
             "nothing (default_training_param.loss.start_pref_v and limit_pref_v, as 0.02 and 1)."

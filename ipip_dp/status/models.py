@@ -59,6 +59,11 @@ class Best:
         return [*before, f"pair_style deepmd {' '.join(files)}{options}", f"pair_coeff * * {' '.join(self.elements)}"]
 
 
+def ignores_virials(param: Mapping[str, Any], errors: Mapping[str, Any]) -> bool:
+    """Whether the held-out frames of these errors have virials and students do not train on any."""
+    return errors["ensemble"].get("virial_rmse_per_atom") is not None and not learns_virials(param)
+
+
 def best(param: Mapping[str, Any]) -> Best | None:
     """The model to use, as far as the run has come; None before the first evaluation, or if its models are gone."""
     iterations = [row["iteration"] for row in curve.rows()]
@@ -79,5 +84,5 @@ def best(param: Mapping[str, Any]) -> Best | None:
         ensemble_force_rmse=errors["ensemble"]["force_rmse"],
         teacher_force_rmse=errors["teacher"]["force_rmse"],
         elements=tuple(param["type_map"]),
-        ignores_virials=not learns_virials(param) and errors["ensemble"].get("virial_rmse_per_atom") is not None,
+        ignores_virials=ignores_virials(param, errors),
     )

@@ -28,7 +28,7 @@ from tests.benchmarks.mo_s_o.study import DPGEN, compared, take_part
 
 RUN_DATA = Path("data/train")  # where `ipip new` puts the training frames
 FIRST = Path("iter.000000")
-SHARED = ("00.ipip/seed", "00.ipip/pool")  # the teacher's MD, the same for all
+TAUGHT = ("00.ipip/seed", "00.ipip/pool")  # the teacher's MD, the same for all
 
 
 def start(root: Path, options: argparse.Namespace) -> Path:
@@ -63,18 +63,16 @@ def parameters(new: Path, options: argparse.Namespace, pretrained: bool, seed: i
     return param
 
 
-def prepare(folder: Path, new: Path, labels: Path, param: dict[str, Any], earlier: list[Path]) -> None:
-    """A run's folder, with the teacher's MD of an earlier run, and the pretraining of one with its seed."""
+def prepare(folder: Path, new: Path, labels: Path, param: dict[str, Any], shared: dict[str, Path]) -> None:
+    """A run's folder, with finished steps of other runs, by the folder of each step."""
     if folder.is_dir():
         return
     temporary = workdir.fresh(folder.with_name(f".{folder.name}.tmp"))
     shutil.copytree(new, temporary, dirs_exist_ok=True, ignore=shutil.ignore_patterns("data"))
     shutil.copytree(labels, temporary / RUN_DATA)
     workdir.write_json(temporary / "param.json", param)
-    for other in earlier if "ipip" in param else []:
-        same = json.loads((other / "param.json").read_text())["ipip"]["seed"] == param["ipip"]["seed"]
-        for name in (*SHARED, *(["00.ipip/pretrain"] if same else [])):
-            shutil.copytree(other / FIRST / name, temporary / FIRST / name, symlinks=True, dirs_exist_ok=True)
+    for name, other in shared.items():
+        shutil.copytree(other / FIRST / name, temporary / FIRST / name, symlinks=True)
     temporary.rename(folder)
 
 
@@ -124,18 +122,22 @@ def main() -> None:
     print(*(f"{name} {importlib.metadata.version(name)}" for name in names), teacher, flush=True)
     rows = [{"arm": "teacher", "labels": 0, "seed": 0, **tested(root / "teacher", tests, teacher, type_map)}]
     print(rows[-1], flush=True)
-    earlier: list[Path] = []
+    taught: dict[str, Path] = {}
     for seed in options.seeds:
+        pretrained: dict[str, Path] = {}
         for number in options.labels:
             labels = root / "labels" / str(number)
             take_part(options.train, labels, number, type_map)
             for arm in ("pretrained", "from-nothing"):
                 folder = root / f"{arm}-{number}-seed{seed}"
-                prepare(folder, new, labels, parameters(new, options, arm == "pretrained", seed), earlier)
+                shared = {**taught, **pretrained} if arm == "pretrained" else {}
+                prepare(folder, new, labels, parameters(new, options, arm == "pretrained", seed), shared)
                 rows.append({"arm": arm, "labels": number, "seed": seed, **run(folder, tests, type_map)})
                 print(rows[-1], flush=True)
                 workdir.write_csv(root / "real_dft.csv", rows)
-                earlier += [folder] if arm == "pretrained" else []
+                if arm == "pretrained":
+                    taught = dict.fromkeys(TAUGHT, folder)
+                    pretrained = {"00.ipip/pretrain": folder}
 
 
 if __name__ == "__main__":

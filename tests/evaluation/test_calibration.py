@@ -92,7 +92,7 @@ def test_trust_levels_are_where_errors_are_expected():
 
 
 def test_frames_are_counted_below_between_and_above_levels():
-    found = calibration.by_class(labelled([0.1, 0.3, 1.0, 2.0], [1, 2, 3, 4], [9] * 4), (0.3, 1.0))
+    found = calibration.by_class(labelled([0.1, 0.3, 0.5, 2.0], [1, 2, 3, 4], [9] * 4), (0.3, 1.0))
     assert {name: errors.tolist() for name, errors in found.items()} == {
         "accurate": [1],
         "candidate": [2, 3],
