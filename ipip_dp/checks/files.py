@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import glob
 import json
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,18 @@ def check_elements(jdata: dict[str, Any]) -> Iterator[str]:
         yield f"mass_map: expected one mass for each of type_map {shown(type_map)}, found {shown(mass_map)}"
     elif not all(is_positive(mass) for mass in mass_map):
         yield f"mass_map: expected masses in g/mol, all greater than 0, found {shown(mass_map)}"
+
+
+def notes(jdata: dict[str, Any]) -> Iterator[str]:
+    """What looks like a slip in elements that are in order."""
+    from ase.data import atomic_masses, atomic_numbers
+
+    known = {name: atomic_masses[atomic_numbers[name]] for name in jdata["type_map"] if name in atomic_numbers}
+    masses = jdata["mass_map"] if isinstance(jdata["mass_map"], list) else []
+    for name, mass in zip(jdata["type_map"], masses, strict=False):
+        same = [other for other in known if math.isclose(known[other], mass, rel_tol=0.005)]
+        if same and name in known and name not in same:
+            yield f"mass_map: gives {name} the mass of {same[0]}, {mass}; its order is to be that of type_map"
 
 
 def check_structures(jdata: dict[str, Any], structures: dict[Path, dpdata.System]) -> Iterator[str]:

@@ -24,7 +24,7 @@ def check(param: ParamFile = Path("param.json"), machine: MachineFile = Path("ma
     context = run_context(param, machine, with_data=None)
     changes.require_allowed(context.jdata, str(param))
     print(f"{param} and {machine}: no problem found")
-    for line in exploration.notes(context.jdata):
+    for line in [*files.notes(context.jdata), *exploration.notes(context.jdata)]:
         print(f"{param}: {line}")
     if to_make := files.data_to_make(context.jdata, context.params):
         print(f"{' and '.join(map(str, to_make))}: not there yet; `ipip init {param} {machine}` makes them")

@@ -18,10 +18,7 @@ if TYPE_CHECKING:
     from ipip_dp.report.run import Run
     from ipip_dp.workdir import Iteration
 
-PACKAGES = (
-    *("ipip-dp", "dpgen", "dpdispatcher", "dpdata", "deepmd-kit", "tensorflow", "tensorflow-cpu", "torch"),
-    *("ase", "numpy", "chgnet", "sevenn", "tblite"),
-)
+MODULES = ("dpgen", "dpdispatcher", "dpdata", "deepmd", "numpy")
 CITATIONS = Path(__file__).with_name("citations.bib")
 
 
@@ -43,9 +40,10 @@ def _differences(path: str, given: Any, default: Any) -> Iterator[tuple[str, Any
 
 
 def versions(run: Run) -> dict[str, str]:
-    """Versions of packages installed where the report is made, and of the LAMMPS that explored last."""
-    installed = {each.metadata["Name"]: each.version for each in importlib.metadata.distributions()}
-    found = {name: installed[name] for name in PACKAGES if name in installed}
+    """Versions of packages a run uses, installed where the report is made, and of the LAMMPS that explored last."""
+    names = importlib.metadata.packages_distributions()
+    packages = [package for module in [*MODULES, *_modules(run)] for package in names.get(module, [])]
+    found = {"ipip-dp": __version__, **{package: importlib.metadata.version(package) for package in packages}}
     logs = [log for each in run.iterations for log in sorted(each.exploration.glob("task.*/log.lammps"))[:1]]
     for log in logs[-1:]:
         with log.open(errors="replace") as file:
@@ -53,6 +51,15 @@ def versions(run: Run) -> dict[str, str]:
         if version:
             found["LAMMPS"] = version[1]
     return found
+
+
+def _modules(run: Run) -> Iterator[str]:
+    """What trains the students of a run, and what its labelers are made of."""
+    context = run.context(run.iterations[0])
+    yield "tensorflow" if context.backend.name == "tensorflow" else "torch"
+    for labeler in (context.params.teacher, context.params.reference):
+        if labeler is not None and labeler["type"] == "ase":
+            yield labeler["calculator"].partition(":")[0].partition(".")[0]
 
 
 def seeds(run: Run, iteration: Iteration) -> dict[str, str]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -74,7 +75,9 @@ def relative(value: float, teacher: float) -> str:
 
 
 def _plus_minus(figure: Figure) -> str:
-    return f"{figure.value:.3f} ± {figure.noise:.3f}"
+    """A figure with its noise, to two digits of that where three decimals show fewer."""
+    decimals = 3 if not 0 < figure.noise < 0.01 else min(1 - math.floor(math.log10(figure.noise)), 5)
+    return f"{figure.value:.{decimals}f} ± {figure.noise:.{decimals}f}"
 
 
 def _figures(run: Run, index: int, held_out: Figure) -> Iterator[tuple[str, str, str]]:

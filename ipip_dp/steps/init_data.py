@@ -4,12 +4,15 @@
 The teacher runs MD from sys_configs, twice with different velocities: D_0 is a diverse
 subset of one set of trajectories, the held-out set a random subset of the other, so that
 no held-out frame neighbours a training frame in time. The first third of a trajectory is
-left out, since all of them leave from the same structure. The reference labels both.
+left out, since all of them leave from the same structure. The reference labels both. It
+labels the start structures first of all: a reference that can label none of them is found in
+seconds, not after the teacher's MD.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections import defaultdict
 from pathlib import Path
@@ -20,8 +23,10 @@ import numpy as np
 from ipip_dp import workdir
 from ipip_dp.data import diversity, labelled, systems
 from ipip_dp.data.frames import joined, take
+from ipip_dp.data.gate import Gate
 from ipip_dp.errors import IpipError
 from ipip_dp.labelers import labels_format
+from ipip_dp.labelers.read import read_frames
 from ipip_dp.running import dispatch
 from ipip_dp.steps import labelling, seed_pool
 
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
     from ipip_dp.steps.context import Context
 
 SETS = ("train", "held_out")
+TRIAL = workdir.INIT / "trial"
 
 
 def targets(context: Context) -> dict[str, Path]:
@@ -54,8 +60,8 @@ def init(context: Context) -> dict[str, int]:
     Raises
     ------
     IpipError
-        If there is no reference labeler, fewer frames are wanted than there are start structures, the teacher
-        gives no frame or the reference no label.
+        If there is no reference labeler, fewer frames are wanted than there are start structures, the reference
+        labels no start structure, the teacher gives no frame or the reference no label.
     """
     if context.params.reference is None:
         raise IpipError("ipip.reference is missing; `ipip init` needs a labeler for the reference data")
@@ -70,6 +76,7 @@ def init(context: Context) -> dict[str, int]:
             )
     if missing:
         with dispatch.submissions(context.mdata, context.params.check_interval, "init"):
+            _try_reference(context)
             tasks = {name: _teacher_md(context, name) for name in missing}
             for name in missing:
                 _choose(context, name, tasks[name])
@@ -81,6 +88,24 @@ def init(context: Context) -> dict[str, int]:
                 shutil.copytree(system, temporary / system.name)
             temporary.rename(wanted[name])
     return {name: sum(labelled.check_frames(path) for path in systems.find([wanted[name]])) for name in SETS}
+
+
+def _try_reference(context: Context) -> None:
+    """Label the start structures, whatever their forces; one success is enough."""
+    labelling.prepare(context, "reference", TRIAL, "labels")
+    if (TRIAL / "labels" / labels_format.MARKER).is_file():
+        return
+    starts = [path for _, path in seed_pool.start_structures(context.jdata)]
+    fmt = context.jdata.get("sys_format", "vasp/poscar")
+    temporary = workdir.fresh(TRIAL / ".frames.tmp")
+    for number, group in enumerate(read_frames(starts, context.type_map, fmt)):
+        if context.jdata.get("model_devi_nopbc"):
+            group.system.data["nopbc"] = True
+        systems.write(group.system, temporary / f"{number:03d}")
+    shutil.rmtree(TRIAL / "frames", ignore_errors=True)
+    temporary.rename(TRIAL / "frames")
+    anything = Gate(min_distance=0, max_force=math.inf)
+    labelling.label(context, "reference", workdir.INIT, [TRIAL.name], gate=anything, min_success=1 / len(starts))
 
 
 def _teacher_md(context: Context, name: str) -> list[Path]:

@@ -61,6 +61,23 @@ def test_check_warns_of_a_volume_that_nothing_has_been_learnt_for(ipip):
     assert "virials" not in ipip("check").output
 
 
+def test_check_warns_of_masses_in_another_order_than_elements(ipip):
+    param = ipip.run.param
+    param["mass_map"] = [32.06, 95.95]
+    assert param["type_map"] == ["Mo", "S"]
+    ipip.run.param = param
+    typed = ipip("check")
+    lines = [line for line in typed.output.splitlines() if "mass_map" in line]
+    assert typed.status == 0
+    assert lines == [
+        "param.json: mass_map: gives Mo the mass of S, 32.06; its order is to be that of type_map",
+        "param.json: mass_map: gives S the mass of Mo, 95.95; its order is to be that of type_map",
+    ]
+    param["mass_map"] = [97.9, 34.0]  # isotopes
+    ipip.run.param = param
+    assert "mass_map" not in ipip("check").output
+
+
 def test_check_does_not_ask_for_data_that_init_makes(ipip):
     param = ipip.run.param
     param["init_data_sys"], param["ipip"]["held_out"] = ["new/train"], ["new/held_out"]

@@ -32,6 +32,8 @@ def test_versions_and_seeds(empty):
     versions = settings.versions(found)
     assert versions["LAMMPS"] == "22 Jul 2025 - Update 2"
     assert re.match(r"0\.14", versions["dpgen"])
+    assert {name.partition("_")[0] for name in versions} >= {"ipip-dp", "deepmd-kit", "tensorflow", "tblite"}
+    assert not {"torch", "sevenn", "ase"} & set(versions)  # the teacher is one of LAMMPS
     assert settings.seeds(found, Iteration(0)) == {
         "ipip.seed": "1",
         "iter.000000/00.train/000": "descriptor 5, fitting_net 7, training 9",
