@@ -146,7 +146,13 @@ def _advice(run: Run, index: int) -> Iterator[str]:
             f"{counts['md'] - counts['held']} of {counts['md']} MD runs of iteration {max(run.counts)} did not hold: "
             "do not trust long MD with these models yet. Reference labels of explored frames (fp_task_max) help most."
         )
-    if not run.on_policy:
+    if counts.get("accurate") and not counts["candidate"]:
+        yield (
+            f"No frame of MD of iteration {max(run.counts)} lay between the trust levels, {counts['accurate']} below the "
+            "lower one, so that the reference has nothing to label: lower model_devi_f_trust_lo (the picture of model "
+            "deviations shows where the frames are), or let MD go farther."
+        )
+    elif not run.on_policy:
         yield (
             "Nobody knows yet how wrong the students are where MD goes, which is more than on held-out frames: let the "
             "reference label explored frames (fp_task_max, or ipip.evaluate.audit_frames, above 0)."

@@ -20,8 +20,8 @@ def stopped(iteration, reason=OUT_OF_JOBS):
     workdir.write_json(iteration.stop, {"reason": reason})
 
 
-def explored(iteration, held, median=None):
-    counts = {"accurate": 9, "candidate": 2, "failed": 1, "md": 10, "blown_up": 1, "held": held}
+def explored(iteration, held, median=None, candidate=2):
+    counts = {"accurate": 9, "candidate": candidate, "failed": 1, "md": 10, "blown_up": 1, "held": held}
     workdir.write_json(iteration.explored_counts, counts)
     if median:
         errors = {"force_median": median, "force_median_noise": 0.01}
@@ -81,6 +81,23 @@ def test_md_that_does_not_hold_comes_first(empty):
     assert [value for _, value, _ in found.figures] == ["0.300 eV/Å", "3.0 meV/atom", "0.500 eV/Å", "5 of 10"]
     explored(iteration, held=10, median=0.5)
     assert not any("did not hold" in advice for advice in told().advice)
+
+
+def test_md_without_a_candidate(empty):
+    iteration = evaluated(0, [0.31, 0.29], 0.3)
+    explored(iteration, held=10, candidate=0)
+    stopped(iteration)
+    found = [advice for advice in told().advice if "lower model_devi_f_trust_lo" in advice]
+    assert found and "No frame of MD of iteration 0 lay between the trust levels, 9 below the lower one" in found[0]
+    explored(iteration, held=10, candidate=1)
+    assert not any("model_devi_f_trust_lo" in advice for advice in told().advice)
+
+
+def test_small_noise_is_shown_to_two_digits(empty):
+    evaluated(0, [0.0240, 0.0228], 0.0234)
+    stopped(evaluated(1, [0.0222, 0.0212], 0.0217))
+    assert "lowered the held-out error by more than its noise" in told().trend
+    assert "from 0.02340 ± 0.00057 at best before to 0.02170 ± 0.00053 eV/Å" in told().trend
 
 
 def test_students_worse_than_the_teacher(empty):
