@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.table import Column, Table
 
 from ipip_dp.cli.console import console
@@ -35,9 +36,15 @@ def evaluate(
         errors = held_out.errors([data], elements, file)
     if output is not None:
         workdir.write_json(output, errors)
-    model = Column("model", overflow="fold", min_width=len("mean of all"))
-    headings = ("force RMSE", "force MAE", "energy RMSE", "aligned", "virial RMSE", "frames")
-    table = Table(model, *headings, title="Errors in eV/Angstrom and eV/atom")
+    headings = ("force RMSE", "force MAE", "energy RMSE", "aligned", "virial RMSE")
+    table = Table(
+        Column("model", overflow="fold"),
+        *(Column(heading, overflow="fold", justify="right", min_width=6) for heading in headings),
+        title=f"Errors on {errors['ensemble']['n_frames']:,} frames in eV/Angstrom and eV/atom",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     for name, row in [*zip(map(str, models), errors["students"], strict=True), ("mean of all", errors["ensemble"])]:
         table.add_row(
             name,
@@ -46,7 +53,6 @@ def evaluate(
             f"{row['energy_rmse_per_atom_raw']:.4f}",
             f"{row['energy_rmse_per_atom_aligned']:.4f}",
             "" if row["virial_rmse_per_atom"] is None else f"{row['virial_rmse_per_atom']:.4f}",
-            str(row["n_frames"]),
         )
     console().print(table)
 

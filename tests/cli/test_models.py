@@ -37,6 +37,12 @@ def test_evaluate_gives_the_errors_of_the_run(finished, tmp_path):
     ):
         assert one == pytest.approx(other, rel=1e-5)
     assert "mean of all" in done.stdout and f"{known['ensemble']['force_rmse']:.4f}" in done.stdout
+    narrow = finished("ipip", "evaluate", *models, *options, COLUMNS="50").stdout.splitlines()
+    (row,) = (line for line in narrow if line.startswith("mean of"))
+    assert row.split()[2:6] == [
+        f"{known['ensemble'][name]:.4f}"
+        for name in ("force_rmse", "force_mae", "energy_rmse_per_atom_raw", "energy_rmse_per_atom_aligned")
+    ]
 
 
 @pytest.mark.slow
