@@ -208,12 +208,9 @@ def _rounds(labels: int) -> list[Arm]:
     }
     result, half = [], labels // 2
     gathering = {**changes, "fp_task_max": half // STRUCTURES}
-    twice = {
-        **gathering,
-        "fp_task_max": half // STRUCTURES // 2,
-        "model_devi_jobs.1.nsteps": 5000,
-        "model_devi_jobs.1.trj_freq": 20,
-    }
+    second_md = {"model_devi_jobs.1.nsteps": 5000, "model_devi_jobs.1.trj_freq": 20}
+    twice = {**gathering, **second_md, "fp_task_max": half // STRUCTURES // 2}
+    control = {**changes, **second_md, **rules["no-frames"]}  # as many rounds and steps as the arm of twice
     for seed in (1, 2, 3):
         end, half_end = _end(labels, seed), _end(half, seed)
         once = f"once-{end}"
@@ -222,6 +219,7 @@ def _rounds(labels: int) -> list[Arm]:
             for name, rule in rules.items()
         ]
         result += [
+            Arm(f"rounds-no-frames-{end}", "gathering", labels, control, 3, once, "train", seed=seed),
             Arm(f"once-{half_end}", "gathering", half, after=once, stage="pretrain", seed=seed),
             Arm(f"gathered-{end}", "gathering", half, gathering, 2, f"once-{half_end}", "train", seed=seed),
             Arm(f"gathered-twice-{end}", "gathering", half, twice, 3, f"once-{half_end}", "train", seed=seed),
