@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ipip_dp.checks import files
+from ipip_dp.config.trainings import inputs, numb_steps
 from ipip_dp.steps.seed_pool import start_structures
 
 if TYPE_CHECKING:
@@ -95,8 +96,7 @@ def estimate(jdata: dict[str, Any], params: Params) -> Estimate:
         labels += init.train_frames + init.held_out_frames
 
     pretrained = params.pretrain.numb_models or students
-    template = jdata["default_training_param"]
-    fine_tuning = (template[0] if isinstance(template, list) else template)["training"].get("numb_steps", 0)
+    fine_tuning = numb_steps(inputs(jdata)[0]) or 0
     trainings = iterations * (pretrained + students)
     training_steps = iterations * (pretrained * params.pretrain.numb_steps + students * fine_tuning)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipip_dp.config.inputs import learns_virials
+from ipip_dp.config.trainings import learns_virials
 from ipip_dp.text import is_positive, shown
 
 if TYPE_CHECKING:

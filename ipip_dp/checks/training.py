@@ -13,7 +13,7 @@ from packaging.version import Version
 from ipip_dp.backends import BACKENDS, Backend
 from ipip_dp.checks import pretrained as init_from
 from ipip_dp.checks import training_input
-from ipip_dp.config import schema
+from ipip_dp.config import schema, trainings
 from ipip_dp.running import dispatch, machine
 from ipip_dp.steps import pretrain
 from ipip_dp.text import is_positive, shown
@@ -81,8 +81,7 @@ def _check_backend(jdata: dict[str, Any], mdata: dict[str, Any] | None) -> Itera
 
 def _are_inputs(jdata: dict[str, Any]) -> bool:
     """Whether there are as many training inputs as DP-GEN wants, each with a model of sections."""
-    default = jdata["default_training_param"]
-    models = [value.get("model") for value in (default if isinstance(default, list) else [default])]
+    models = [value.get("model") for value in trainings.inputs(jdata)]
     return not _lacks_inputs(jdata) and all(
         isinstance(model, dict) and all(isinstance(model.get(name, {}), dict) for name in ("descriptor", "fitting_net"))
         for model in models
@@ -104,8 +103,7 @@ def _check_compiled(jdata: dict[str, Any], backend: Backend, mdata: dict[str, An
     """Check what DP-GEN and DeePMD-kit need to compile students, before hours of training."""
     if backend.name == "pytorch" and jdata.get("dp_compress"):
         yield "dp_compress: DeePMD-kit's pytorch backend cannot compress a pt2 model; set it to false"
-    inputs = jdata["default_training_param"]
-    for value in inputs if isinstance(inputs, list) else [inputs]:
+    for value in trainings.inputs(jdata):
         parts = [value.get("model", {}).get(name, {}) for name in ("descriptor", "fitting_net")]
         given = (part.get("precision", "default") for part in parts)
         own, other = ("float64" if precision == "default" else precision for precision in given)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipip_dp import workdir
 from ipip_dp.config import schema
-from ipip_dp.steps.pretrain import NUMB_STEPS
+from ipip_dp.config.trainings import NUMB_STEPS
 from ipip_dp.text import is_positive, reason, shown
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ BOUNDS = {
 # Under these names DP-GEN and an IPIP run look for what fine-tuning writes.
 WRITTEN = {"disp_file": "lcurve.out", "save_ckpt": "model.ckpt", "save_dir": None}
 OTHER_NAMES = {
-    "training.numb_steps": NUMB_STEPS,
+    "training.numb_steps": NUMB_STEPS[1:],
     "training.numb_epoch": ("num_epoch", "num_epochs", "numb_epochs"),
     "model.descriptor.axis_neuron": ("n_axis_neuron",),
     "model.fitting_net.neuron": ("n_neuron",),

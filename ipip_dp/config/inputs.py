@@ -13,8 +13,6 @@ from ipip_dp.errors import IpipError
 from ipip_dp.text import one_line, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from dargs import Argument
 
 
@@ -97,10 +95,3 @@ def require_schema(argument: Argument, value: Any, where: str) -> None:
     found = list(schema.problems(argument, value))
     if found:
         raise IpipError("\n".join(f"{where}: {problem}" for problem in found))
-
-
-def learns_virials(param: Mapping[str, Any]) -> bool:
-    """Whether fine-tuning trains on virials; DeePMD-kit does not by default."""
-    trainings = param.get("default_training_param", {})
-    losses = [each.get("loss", {}) for each in (trainings if isinstance(trainings, list) else [trainings])]
-    return all(loss.get("start_pref_v") or loss.get("limit_pref_v") for loss in losses)

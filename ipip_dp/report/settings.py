@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipip_dp import __version__
+from ipip_dp.config import trainings
 from ipip_dp.config.params import ipip_argument
 from ipip_dp.workdir import read_json
 
@@ -102,10 +103,9 @@ def methods(run: Run) -> str:
     context = run.context(run.best)
     params, jdata = context.params, context.jdata
     errors, first = run.metrics[run.best.index], run.metrics[min(run.metrics)]
-    training = jdata["default_training_param"]
-    training = training[0] if isinstance(training, list) else training
+    training = trainings.inputs(jdata)[0]
     descriptor = training.get("model", {}).get("descriptor", {}).get("type", "a user-defined descriptor")
-    steps = training.get("training", {}).get("numb_steps") or training.get("training", {}).get("stop_batch")
+    steps = trainings.numb_steps(training)
     temperatures = ", ".join(f"{each:g}" for each in params.teacher_md.temperatures)
     teacher = labeler(params.teacher)
     reference = labeler(params.reference) if params.reference else jdata["fp_style"]

@@ -148,9 +148,9 @@ def _advice(run: Run, index: int) -> Iterator[str]:
         )
     if counts.get("accurate") and not counts["candidate"]:
         yield (
-            f"No frame of MD of iteration {max(run.counts)} lay between the trust levels, {counts['accurate']} below the "
-            "lower one, so that the reference has nothing to label: lower model_devi_f_trust_lo (the picture of model "
-            "deviations shows where the frames are), or let MD go farther."
+            f"No frame of MD of iteration {max(run.counts)} lay between the trust levels, {counts['accurate']} below "
+            "the lower one, so that the reference has nothing to label: lower model_devi_f_trust_lo (the picture of "
+            "model deviations shows where the frames are), or let MD go farther."
         )
     elif not run.on_policy:
         yield (

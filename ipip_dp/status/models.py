@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ipip_dp.config.inputs import learns_virials
+from ipip_dp.config.trainings import learns_virials
 from ipip_dp.evaluation import curve, stopping
 from ipip_dp.workdir import Iteration
 

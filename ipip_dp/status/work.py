@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ipip_dp import workdir
+from ipip_dp.config.trainings import numb_steps
 from ipip_dp.pace import amount, duration, read_amount
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 SAVING = "models being saved or frozen"
 TAIL = 4096  # bytes; a line of lcurve.out or model_devi.out is shorter
-NUMB_STEPS = ("numb_steps", "stop_batch", "num_step", "num_steps", "numb_step")  # DeePMD-kit's names of one key
 # The length of LAMMPS MD: DP-GEN's variable, or the commands of a template.
 NSTEPS = re.compile(r"^\s*variable\s+NSTEPS\s+equal\s+(\d+)", re.MULTILINE)
 RUN = re.compile(r"^\s*run\s+(\d+)", re.MULTILINE)
@@ -159,11 +159,11 @@ def _amount(task: Task) -> Amount | None:
 
 
 def _training(folder: Path) -> Amount | None:
-    settings = workdir.read_json(folder / "input.json").get("training", {})
-    total = next((settings[name] for name in NUMB_STEPS if name in settings), None)
+    settings = workdir.read_json(folder / "input.json")
+    total = numb_steps(settings)
     if total is None:
         return None
-    return _last_step(folder / settings.get("disp_file", "lcurve.out")), total, "steps"
+    return _last_step(folder / settings["training"].get("disp_file", "lcurve.out")), total, "steps"
 
 
 def _teacher_md(folder: Path) -> Amount | None:

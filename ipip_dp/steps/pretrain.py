@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipip_dp import workdir
 from ipip_dp.backends.pretrained import find_model
+from ipip_dp.config import trainings
 from ipip_dp.errors import IpipError
 from ipip_dp.running import dispatch
 from ipip_dp.steps.context import checkpoints, damaged_folders
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from ipip_dp.steps.context import Context
 
-NUMB_STEPS = ("stop_batch", "num_step", "num_steps", "numb_step")  # DeePMD-kit's other names of numb_steps
 PRETRAINED = "init/pretrained.pt"
 # DeePMD-kit's defaults of the prefactors of forces and virials, at the start and the end of a training.
 PREFACTORS = {"start": (1000, 0.0), "limit": (1.0, 0.0)}
@@ -57,9 +57,8 @@ def training_input(context: Context, member: int, systems: Sequence[str]) -> dic
         Pool systems as the training sees them, relative to its task folder.
     """
     settings = context.params.pretrain
-    template = context.jdata["default_training_param"]
-    if isinstance(template, list):  # one input per student
-        template = template[member]
+    given = trainings.inputs(context.jdata)
+    template = given[member] if len(given) > 1 else given[0]
     result = copy.deepcopy(settings.training_param or template)
     if settings.training_param is None:
         if settings.learning_rate is not None:
@@ -74,7 +73,7 @@ def training_input(context: Context, member: int, systems: Sequence[str]) -> dic
     if isinstance(model.get("type_embedding"), dict):
         model["type_embedding"]["seed"] = context.random_seed("type_embedding", member)
     training = result.setdefault("training", {})
-    for name in NUMB_STEPS:
+    for name in trainings.NUMB_STEPS[1:]:
         training.pop(name, None)
     training.pop("validation_data", None)
     batch_size = training.get("training_data", {}).get("batch_size", "auto")

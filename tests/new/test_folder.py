@@ -9,7 +9,7 @@ import pytest
 from ase.build import bulk
 
 from ipip_dp.checks import run_input
-from ipip_dp.config.inputs import learns_virials
+from ipip_dp.config.trainings import learns_virials
 from ipip_dp.errors import IpipError
 from ipip_dp.new import codes, templates
 from ipip_dp.new import folder as new
