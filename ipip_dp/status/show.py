@@ -109,8 +109,7 @@ def _sentences(status: Status, typed: Path) -> Iterator[str]:
     if status.stage is not None:
         yield from _stage(status)
     if status.seconds:
-        share = (status.seconds - status.dispatched) / status.seconds
-        yield f"Finished stages took {duration(status.seconds)}, {share:.1%} of it outside jobs."
+        yield f"Finished stages took {duration(status.seconds)}."
 
 
 def _stage(status: Status) -> Iterator[str]:

@@ -55,7 +55,7 @@ def test_the_end_and_the_time_it_took(run_folder):
     evaluated(1, 0.5, 0.6)
     workdir.write_json(iteration.stop, {"reason": "it is enough", "best_iteration": 0, "models": []})
     text = shown(80)
-    assert text.startswith("Finished: it is enough.\nFinished stages took 2 min, 25.0% of it outside jobs.\n")
+    assert text.startswith("Finished: it is enough.\nFinished stages took 2 min.\n")
     assert "Iteration 0, " not in text
 
 
