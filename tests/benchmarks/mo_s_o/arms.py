@@ -84,7 +84,7 @@ class Arm:
     changes : dict
         Key path in param.json -> value.
     rounds : int
-        Iterations of pretraining and fine-tuning; 0 for DP-GEN without IPIP.
+        Iterations.
     after : str, optional
         Name of the arm whose ``stage`` this one shares, because everything up to it is the same.
     stage : str
@@ -96,6 +96,8 @@ class Arm:
         ``ipip.seed``.
     reference : str
         ``GFN1`` or ``PBE``: whose labels.
+    plain : bool
+        DP-GEN without IPIP.
     """
 
     name: str
@@ -108,6 +110,7 @@ class Arm:
     pool: int | None = None
     seed: int = 1
     reference: str = "GFN1"
+    plain: bool = False
 
     @property
     def train(self) -> str:
@@ -145,14 +148,14 @@ def arms(size: Size) -> list[Arm]:
     result += (
         _exploration(size) + _forgetting(middle) + _data(middle) + _students(size, middle) + _convergence(size, middle)
     )
-    return [*result, *_batches(middle), *_pbe(size), *_settings(size), *_rounds(middle)]
+    return [*result, *_batches(middle), *_pbe(size), *_settings(size), *_rounds(size, middle)]
 
 
 def _question(labels: int, seed: int, after: str | None) -> list[Arm]:
     """The arms that answer: how much better, for the same labels?"""
     end = _end(labels, seed)
     return [
-        Arm(f"scratch-{end}", "labels", labels, rounds=0, seed=seed),
+        Arm(f"scratch-{end}", "labels", labels, plain=True, seed=seed),
         Arm(f"once-{end}", "labels", labels, after=after, stage="pretrain", seed=seed),
         Arm(f"ipip-{end}", "labels", labels, rounds=2, after=f"once-{end}", stage="train", seed=seed),
     ]
@@ -169,7 +172,7 @@ def _equal_compute(size: Size, labels: int, seed: int) -> list[Arm]:
     scratch = {FINETUNE: 2 * (size.pretrain + size.finetune)}
     return [
         Arm(f"pretraining-only-{end}", "equal compute", labels, longer, seed=seed),
-        Arm(f"finetuning-only-{end}", "equal compute", labels, scratch, rounds=0, seed=seed),
+        Arm(f"finetuning-only-{end}", "equal compute", labels, scratch, plain=True, seed=seed),
     ]
 
 
@@ -186,7 +189,7 @@ def _exploration(size: Size) -> list[Arm]:
     ]
 
 
-def _rounds(labels: int) -> list[Arm]:
+def _rounds(size: Size, labels: int) -> list[Arm]:
     """What a second round is worth where MD goes, at equal labels and steps.
 
     By who labels what the students explored; and with half of the labels given to explored frames.
@@ -210,7 +213,8 @@ def _rounds(labels: int) -> list[Arm]:
     gathering = {**changes, "fp_task_max": half // STRUCTURES}
     second_md = {"model_devi_jobs.1.nsteps": 5000, "model_devi_jobs.1.trj_freq": 20}
     twice = {**gathering, **second_md, "fp_task_max": half // STRUCTURES // 2}
-    control = {**changes, **second_md, **rules["no-frames"]}  # as many rounds and steps as the arm of twice
+    control = {**changes, **second_md, **rules["no-frames"]}  # as many rounds and steps as gathered-twice
+    alone = {**twice, FINETUNE: size.pretrain + size.finetune}  # without IPIP, as many steps
     for seed in (1, 2, 3):
         end, half_end = _end(labels, seed), _end(half, seed)
         once = f"once-{end}"
@@ -223,6 +227,7 @@ def _rounds(labels: int) -> list[Arm]:
             Arm(f"once-{half_end}", "gathering", half, after=once, stage="pretrain", seed=seed),
             Arm(f"gathered-{end}", "gathering", half, gathering, 2, f"once-{half_end}", "train", seed=seed),
             Arm(f"gathered-twice-{end}", "gathering", half, twice, 3, f"once-{half_end}", "train", seed=seed),
+            Arm(f"dpgen-twice-{end}", "gathering", half, alone, 3, seed=seed, plain=True),
         ]
     return result
 
@@ -289,7 +294,7 @@ def _convergence(size: Size, labels: int) -> list[Arm]:
     for seed in (1, 2, 3):
         end = _end(labels, seed)
         result.append(Arm(f"finetune2x-{end}", "steps", labels, twice, 1, f"once-{end}", "pretrain", seed=seed))
-        result.append(Arm(f"scratch2x-{end}", "steps", labels, twice, 0, seed=seed))
+        result.append(Arm(f"scratch2x-{end}", "steps", labels, twice, plain=True, seed=seed))
     return result
 
 
@@ -305,7 +310,7 @@ def _pbe(size: Size) -> list[Arm]:
     """The user's question once more, with labels of a density functional."""
     once = Arm("once-pbe", "PBE", PBE_LABELS, after=f"once-{size.labels[0]}", stage="pretrain", reference="PBE")
     return [
-        Arm("scratch-pbe", "PBE", PBE_LABELS, rounds=0, reference="PBE"),
+        Arm("scratch-pbe", "PBE", PBE_LABELS, reference="PBE", plain=True),
         once,
         Arm("ipip-pbe", "PBE", PBE_LABELS, rounds=2, after=once.name, stage="train", reference="PBE"),
     ]
@@ -325,7 +330,13 @@ def _settings(size: Size) -> list[Arm]:
     return [
         Arm(f"long-6-{ALL_LABELS}", "settings", ALL_LABELS, longest),
         *(
-            Arm(f"{name}-{labels}", "settings", labels, {"numb_models": 1, FINETUNE: 2 * size.finetune, **changes}, 0)
+            Arm(
+                f"{name}-{labels}",
+                "settings",
+                labels,
+                {"numb_models": 1, FINETUNE: 2 * size.finetune, **changes},
+                plain=True,
+            )
             for name, changes in others.items()
         ),
     ]

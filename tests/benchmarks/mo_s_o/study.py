@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import tarfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,7 @@ def parameters(arm: Arm, size: Size) -> dict[str, Any]:
     job = {**param["model_devi_jobs"][0], "temps": [1000, 2000]}
     param["model_devi_jobs"] = [{**job, "nsteps": 3**i * size.exploration} for i in range(arm.rounds - 1)]
     changes = {PRETRAIN: size.pretrain, FINETUNE: size.finetune}
-    if arm.rounds == 0:  # from nothing, students learn better at the rate of pretraining
+    if arm.plain:  # from nothing, students learn better at the rate of pretraining
         changes[SCHEDULE] = ipip["pretrain"]["learning_rate"]
     for path, value in {**changes, **arm.changes}.items():
         *parents, last = path.split(".")
@@ -71,7 +72,7 @@ def parameters(arm: Arm, size: Size) -> dict[str, Any]:
         for key in parents:
             section = section[int(key)] if key.isdigit() else section.setdefault(key, {})
         section[last] = int(value) if path in (PRETRAIN, FINETUNE) else value
-    if arm.rounds == 0:
+    if arm.plain:
         del param["ipip"]
     return param
 
@@ -133,11 +134,15 @@ def prepare(root: Path, arm: Arm, size: Size) -> Path:
         return folder
     temporary = workdir.fresh(root / f".{arm.name}.tmp")
     workdir.write_json(temporary / "param.json", parameters(arm, size))
-    shutil.copy(EXAMPLE / "machine.json", temporary)
+    machine = (EXAMPLE / "machine.json").read_text()
+    if arm.plain:  # the reference that labels what is explored is in the section that DP-GEN does not see
+        machine = machine.replace("param.json", "reference.json")
+        workdir.write_json(temporary / "reference.json", parameters(replace(arm, plain=False), size))
+    workdir.write_text(temporary / "machine.json", machine)
     for name in (arm.train, next(iter(arm.tests.values()))):
         workdir.link(root / "data" / name, temporary / name)
     workdir.link(EXAMPLE / "structures", temporary / "structures")
-    if arm.rounds:
+    if not arm.plain:
         first = temporary / workdir.Iteration(0).root
         (first / "00.ipip/seed").mkdir(parents=True)
         workdir.mark_done(first / "00.ipip/seed")  # the teacher's MD is part of the data
