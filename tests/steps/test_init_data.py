@@ -29,7 +29,7 @@ def test_init_asks_a_reference_for_labels_before_it_runs_md(quick):
     quick.param = param
     done = quick("ipip", "init")
     assert done.returncode == 1
-    assert "0 of 1 frames labelled, 1 failed" in done.stdout and "must succeed" in done.stdout
+    assert "0 of 1 frames labelled, 1 failed" in done.stdout and "at least 100% must succeed" in done.stdout
     assert "Traceback" not in done.stdout
     assert not (quick.folder / "new").exists() and not list(quick.folder.glob("init/md.*"))
 
