@@ -142,6 +142,8 @@ class Backend:
         What reads and writes its checkpoints.
     needs_neighbour_statistics : bool
         Whether compression of a model needs the statistics that ``dp train`` can be told to skip.
+    relink : str
+        Shell commands that let every file of ``model.ckpt`` be of the latest save; "" where it has one file.
     """
 
     name: str
@@ -150,11 +152,7 @@ class Backend:
     model_formats: tuple[str, ...]
     checkpoint: type[Checkpoint]
     needs_neighbour_statistics: bool = False
-
-    @property
-    def restart_file(self) -> str:
-        """The file by whose presence a training goes on instead of beginning."""
-        return PREFIX + self.checkpoint.suffix
+    relink: str = ""
 
 
 def file_of(prefix: Path, suffix: str) -> Path:

@@ -184,6 +184,13 @@ def _training_script(meta: Path) -> dict[str, Any]:
     raise IpipError(f"{meta}: no train_attr/training_script in the graph; not a DeePMD-kit training checkpoint.")
 
 
+# DeePMD-kit links model.ckpt to its latest save file by file (deepmd/tf/train/trainer.py, save_checkpoint), so a kill
+# may leave links to two saves. TensorFlow writes .meta last, and at once: the newest is of a whole save.
+_RELINK = (
+    "for meta in $(ls -t model.ckpt-*.meta 2> /dev/null | head -n 1); do "
+    'for file in "${meta%.meta}".*; do ln -sf "$file" "model.ckpt${file#"${meta%.meta}"}"; done; done; '
+)
+
 TENSORFLOW = Backend(
     name="tensorflow",
     flag="",
@@ -191,4 +198,5 @@ TENSORFLOW = Backend(
     model_formats=("pb",),
     checkpoint=TensorFlowCheckpoint,
     needs_neighbour_statistics=True,
+    relink=_RELINK,
 )

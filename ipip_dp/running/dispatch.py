@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import shlex
+import textwrap
 import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -190,7 +191,7 @@ def _failure(submission: Any, earlier: Mapping[Path, int], error: str) -> IpipEr
     own = [line for lines in said.values() or [error.splitlines()] for line in lines if line.startswith("ipip: ")]
     words = list(dict.fromkeys(line.removeprefix("ipip: ") for line in own))
     words = words or [f"{path} ends with: {lines[-1]}{_hint(lines[-1])}" for path, lines in said.items()] or [error]
-    command = submission.belonging_tasks[0].command
+    command = textwrap.shorten(submission.belonging_tasks[0].command, 120, placeholder=" ...")
     return IpipError("\n".join([f"{command} failed in {submission.work_base}:", *words]))
 
 

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import copy
+import os
 import shlex
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from ipip_dp.running import dispatch
 from ipip_dp.steps import pretrain
 
 SYSTEMS = ["../pool/Mo9S18"]
+FIRST_WORDS = {"tensorflow": "train", "pytorch": "--pt", "pytorch-exportable": "--pt-expt"}
 
 
 NO_ENERGIES = {"start_pref_e": 0, "limit_pref_e": 0, "start_pref_f": 1, "limit_pref_f": 1}
@@ -120,26 +123,43 @@ def test_one_student_may_be_pretrained_for_all(make_context):
     assert context.pretrained_students == [0]
 
 
-@pytest.mark.parametrize(("backend", "file"), [("tensorflow", "model.ckpt.index"), ("pytorch", "model.ckpt.pt")])
-def test_an_interrupted_training_goes_on_from_its_checkpoint(make_context, tmp_path, backend, file):
-    import subprocess
+def typed(context, folder):
+    """What the training command of a task gives to dp."""
+    dp = folder.parent.resolve() / "dp"
+    dp.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    dp.chmod(0o755)
+    environment = {"PATH": f"{dp.parent}:/usr/bin:/bin"}
+    shell = shlex.join(pretrain.command(context))
+    return subprocess.check_output(["sh", "-c", shell], cwd=folder, env=environment, text=True).splitlines()
 
+
+@pytest.mark.parametrize("backend", FIRST_WORDS)
+def test_an_interrupted_training_goes_on_from_its_checkpoint(make_context, tmp_path, backend):
     machine = dispatch.dp_command(make_context().mdata)
     assert machine == "dp"
-    shell = pretrain.command(make_context(1, train_backend=backend))
-    task = tmp_path / "task"
+    context, task = make_context(1, train_backend=backend), tmp_path / "task"
     task.mkdir()
-    (tmp_path / "dp").write_text('#!/bin/sh\necho "$@"\n')
-    (tmp_path / "dp").chmod(0o755)
-    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    assert typed(context, task)[-2:] == ["--init-model", "init/model.ckpt"]
+    (task / context.backend.checkpoint_files[-1]).touch()
+    assert typed(context, task)[-2:] == ["--restart", "model.ckpt"]
+    assert typed(context, task)[0] == FIRST_WORDS[backend]
 
-    def typed() -> str:
-        return subprocess.check_output(["sh", "-c", shlex.join(shell)], cwd=task, env=environment, text=True)
 
-    assert typed().split()[-2:] == ["--init-model", "init/model.ckpt"]
-    (task / file).touch()
-    assert typed().split()[-2:] == ["--restart", "model.ckpt"]
-    assert typed().startswith("--pt train" if backend == "pytorch" else "train")
+def test_a_training_killed_while_it_links_its_checkpoint_goes_on_from_the_last_whole_one(make_context, tmp_path):
+    context, task = make_context(1), tmp_path / "task"
+    task.mkdir()
+    names = ("data-00000-of-00001", "index", "meta")
+    for number, step in enumerate((10, 20, 30)):
+        for name in names[: 2 if step == 30 else 3]:  # .meta is written last
+            (task / f"model.ckpt-{step}.{name}").touch()
+            os.utime(task / f"model.ckpt-{step}.{name}", (number, number))
+    assert typed(context, task)[-2:] == ["--init-model", "init/model.ckpt"]  # saves of an input that has changed since
+    (task / "model.ckpt.index").symlink_to("model.ckpt-20.index")
+    (task / "model.ckpt.data-00000-of-00001").symlink_to("model.ckpt-10.data-00000-of-00001")
+    assert typed(context, task)[-2:] == ["--restart", "model.ckpt"]
+    assert [str((task / f"model.ckpt.{name}").readlink()) for name in names] == [f"model.ckpt-20.{n}" for n in names]
+    (task / "model.ckpt.index").unlink()
+    assert typed(context, task)[-2:] == ["--restart", "model.ckpt"]
 
 
 def test_the_first_training_starts_from_a_pretrained_model(make_context):
@@ -151,8 +171,8 @@ def test_the_first_training_starts_from_a_pretrained_model(make_context):
     Path("data/dpa.pt").touch()
     pretrain.prepare(context)
     assert (context.iteration.pretrain / "001/init/pretrained.pt").resolve() == Path("data/dpa.pt").resolve()
-    words = shlex.split(pretrain.command(context)[2].rstrip("; fi"))
-    assert words[-4:] == ["--finetune", "init/pretrained.pt", "--model-branch", "Omat 24's"]
+    wanted = ["--finetune", "init/pretrained.pt", "--model-branch", "Omat 24's"]
+    assert typed(context, context.iteration.pretrain)[-4:] == wanted
     later = replace(make_context(1, train_backend="pytorch"), params=with_model)
     assert "--finetune" not in pretrain.command(later)[2]
 
