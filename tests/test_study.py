@@ -19,9 +19,15 @@ from tests.benchmarks.mo_s_o import EXAMPLE, arms, study
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the study's data."""
+    """A folder with the study's data, and an arm that has gathered labels: 60 to begin with, 200 later."""
     folder = tmp_path_factory.mktemp("study")
     study.unpack(folder, [60, 120, 240], [200])
+    gatherer = folder / arms.GATHERER
+    workdir.write_json(gatherer / "param.json", {"init_data_sys": ["train"]})
+    workdir.link(folder / "data/train-60", gatherer / "train")
+    workdir.link(folder / "data/pool-200", gatherer / "iter.000001/02.fp/data.000")
+    study.gather(folder, arms.Arm("gathered", "", min(arms.GATHERED), gathered_by=arms.GATHERER))
+    study.gather(folder, arms.Arm("gathered", "", 120, gathered_by=arms.GATHERER))
     return folder
 
 
@@ -48,6 +54,15 @@ def test_fewer_frames_are_a_part_of_all(root, whole, number):
     assert sum(map(len, chosen.values())) == number
     for name, coords in frames(root / "data" / whole).items():
         assert {tuple(row) for row in chosen[name]} <= {tuple(row) for row in coords}
+
+
+def test_gathered_labels_are_a_part_of_those_of_the_arm_that_gathered_them(root):
+    known = [frames(root / "data" / name) for name in ("train-60", "pool-200")]
+    chosen = frames(root / "data" / f"{arms.GATHERER}-120")
+    assert sum(map(len, chosen.values())) == 120
+    for name, coords in chosen.items():
+        counts = [len({tuple(row) for row in coords} & {tuple(row) for row in part[name]}) for part in known]
+        assert min(counts) > 0 and sum(counts) == len(coords)
 
 
 def test_labels_of_explored_frames_are_counted(root, tmp_path):

@@ -33,6 +33,9 @@ DPA4C = {
 DPA4C_TIME = 6  # its steps take about so many times as long as those of the other students
 STRUCTURES = 6  # of examples/mo_s_o
 EXPLORED = {"fp_task_max": 43}  # frames a structure and round: the six of them go from 240 labels to about 500
+MANY = 450  # frames a structure and round: the six of them add 2,700 labels
+GATHERER = f"dpa4c-explored-{ALL_LABELS}"
+GATHERED = (240, 1000, 2500, 5000, ALL_LABELS + 2 * STRUCTURES * MANY)  # of what it has in the end
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ class Arm:
     stage : str
         How far: iteration 0 to the end of its ``pretrain`` step, of ``train`` (fine-tuned and
         evaluated), or the whole ``iteration``.
+    gathered_by : str, optional
+        Name of the arm whose labels, when it ends, this one has a diverse part of.
     pool : int, optional
         Teacher-labelled frames to pretrain on, all there are if not given.
     seed : int
@@ -107,6 +112,7 @@ class Arm:
     rounds: int = 1
     after: str | None = None
     stage: str = "iteration"
+    gathered_by: str | None = None
     pool: int | None = None
     seed: int = 1
     reference: str = "GFN1"
@@ -115,7 +121,9 @@ class Arm:
     @property
     def train(self) -> str:
         """The folder of its training frames."""
-        return "pbe_train" if self.reference == "PBE" else f"train-{self.labels}"
+        if self.reference == "PBE":
+            return "pbe_train"
+        return f"{self.gathered_by or 'train'}-{self.labels}"
 
     @property
     def first_pool(self) -> str:
@@ -148,7 +156,7 @@ def arms(size: Size) -> list[Arm]:
     result += (
         _exploration(size) + _forgetting(middle) + _data(middle) + _students(size, middle) + _convergence(size, middle)
     )
-    return [*result, *_batches(middle), *_pbe(size), *_settings(size), *_rounds(size, middle)]
+    return [*result, *_batches(middle), *_pbe(size), *_settings(size), *_rounds(size, middle), *_gathered(size)]
 
 
 def _question(labels: int, seed: int, after: str | None) -> list[Arm]:
@@ -179,14 +187,48 @@ def _equal_compute(size: Size, labels: int, seed: int) -> list[Arm]:
 def _exploration(size: Size) -> list[Arm]:
     """The reference labels what the students explored: DP-GEN's loop, from few labels and from all there are.
 
-    In its second round ``explored-240`` has about as many labels as ``ipip-500``.
+    In its second round ``explored-240`` has about as many labels as ``ipip-500``. ``dpa4c-explored-2300`` ends with
+    7,700: nearly every frame of its MD is a candidate, so those to be labelled are drawn from what MD visits.
     """
     middle = size.middle
+    long_md = {f"model_devi_jobs.{i}.nsteps": nsteps for i, nsteps in enumerate((10000, 20000))}
+    hot_md = {f"model_devi_jobs.{i}.temps": [500, 1000, 1500, 2000, 2500] for i in range(2)}
+    often = {f"model_devi_jobs.{i}.trj_freq": 20 for i in range(2)}
+    many: dict[str, Any] = {
+        **DPA4C,
+        **NONE,
+        **long_md,
+        **hot_md,
+        **often,
+        "fp_task_max": MANY,
+        "model_devi_dt": 0.001,
+        "model_devi_f_trust_lo": 0.05,
+        "ipip.gate": {"max_force": 30.0},
+        PRETRAIN: size.pretrain // 4,
+        FINETUNE: 20000,
+    }
     take_home = {**EXPLORED, **CUTOFF_6, **NONE, PRETRAIN: size.pretrain // 2, FINETUNE: 3 * size.finetune}
     return [
         Arm(f"explored-{middle}", "exploration", middle, EXPLORED, 4, f"once-{middle}", "train"),
         Arm(f"explored-6-{ALL_LABELS}", "exploration", ALL_LABELS, take_home, 4),
+        Arm(GATHERER, "exploration", ALL_LABELS, many, 3),
     ]
+
+
+def _gathered(size: Size) -> list[Arm]:
+    """Error against labels, as the loop gathers them: one DPA4C student, pretrained or from nothing, at equal steps."""
+    one = {**DPA4C, "numb_models": 1}
+    pretrained = {**one, PRETRAIN: size.pretrain // 2, FINETUNE: 2 * size.finetune}
+    alone = {**one, FINETUNE: pretrained[PRETRAIN] + pretrained[FINETUNE]}
+    result = []
+    for labels in GATHERED:
+        first = f"gathered-pretrained-{GATHERED[0]}" if labels != GATHERED[0] else None
+        shared = {"gathered_by": GATHERER, "after": first, "stage": "pretrain"}
+        result += [
+            Arm(f"gathered-pretrained-{labels}", "gathered", labels, pretrained, **shared),
+            Arm(f"gathered-alone-{labels}", "gathered", labels, alone, plain=True, gathered_by=GATHERER),
+        ]
+    return result
 
 
 def _rounds(size: Size, labels: int) -> list[Arm]:

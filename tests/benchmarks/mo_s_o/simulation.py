@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MASSES = [95.95, 32.06, 15.999]
 HEAD = """units metal
 atom_style atomic
+atom_modify map yes
 boundary p p p
 read_data start.lmp
 {masses}

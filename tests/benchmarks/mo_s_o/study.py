@@ -112,6 +112,22 @@ def unpack(root: Path, labels: Iterable[int], pools: Iterable[int] = ()) -> None
             take_part(root / "data" / whole, root / "data" / f"{whole}-{number}", number, TYPE_MAP)
 
 
+def gather(root: Path, arm: Arm) -> None:
+    """A diverse part of the labels that another arm has in the end."""
+    whole = root / "data" / str(arm.gathered_by)
+    if not whole.is_dir():
+        folder = root / str(arm.gathered_by)
+        param = json.loads((folder / "param.json").read_text())
+        data = [folder / name for name in param["init_data_sys"]]
+        frames = dpdata.MultiSystems(type_map=TYPE_MAP)
+        for path in systems.find(data + sorted(folder.glob("iter.*/02.fp/data.*"))):
+            frames.append(dpdata.LabeledSystem(str(path), fmt="deepmd/npy", type_map=TYPE_MAP))
+        temporary = workdir.fresh(whole.with_name(f".{whole.name}.tmp"))
+        frames.to("deepmd/npy", str(temporary))
+        temporary.rename(whole)
+    take_part(whole, root / "data" / arm.train, arm.labels, TYPE_MAP)
+
+
 def take_part(whole: Path, target: Path, number: int, type_map: list[str]) -> None:
     """A diverse part of the frames of a folder, about equally many of each system."""
     if target.is_dir():
@@ -132,6 +148,8 @@ def prepare(root: Path, arm: Arm, size: Size) -> Path:
     folder = root / arm.name
     if folder.is_dir():
         return folder
+    if arm.gathered_by:
+        gather(root, arm)
     temporary = workdir.fresh(root / f".{arm.name}.tmp")
     workdir.write_json(temporary / "param.json", parameters(arm, size))
     machine = (EXAMPLE / "machine.json").read_text()
@@ -257,14 +275,15 @@ def main() -> None:
         parser.error(f"no arm {', '.join(sorted(unknown))}; there are {', '.join(arm.name for arm in all_arms)}")
     root = (arguments.folder / size.name).resolve()
     root.mkdir(parents=True, exist_ok=True)
-    numbers = {arm.labels for arm in all_arms if 0 < arm.labels < ALL_LABELS and arm.reference == "GFN1"}
+    drawn = [arm for arm in all_arms if arm.reference == "GFN1" and not arm.gathered_by]
+    numbers = {arm.labels for arm in drawn if 0 < arm.labels < ALL_LABELS}
     unpack(root, sorted(numbers), {arm.pool for arm in all_arms if arm.pool})
     for arm in TEACHERS:
         evaluate(root / arm.name, "iter.000000", labeler("teacher"), arm)
     wanted = set(arguments.only) or {arm.name for arm in all_arms}
     for arm in reversed(all_arms):
-        if arm.name in wanted and arm.after:
-            wanted.add(arm.after)
+        if arm.name in wanted:
+            wanted |= {other for other in (arm.after, arm.gathered_by) if other}
     for arm in all_arms:
         if arm.name not in wanted:
             continue
