@@ -5,9 +5,10 @@
 
 DATA are folders of deepmd/npy systems. For every number of labels and seed two runs of DP-GEN with the same students
 and equally many steps of training: from nothing, and pretrained on MD of the teacher from the first frame of every
-training system. The input is that of ``ipip new``. Labels are a diverse part of the training frames, the same for all
-seeds. Finished runs are kept. Writes real_dft.csv: errors on the test sets, in eV/Angstrom and eV/atom, of the mean of
-the students and, of forces, of one student; in the first row those of the teacher.
+training system. The input is that of ``ipip new``, with its students or those of DPA4C. Labels are a diverse part of
+the training frames, the same for all seeds. Finished runs are kept. Writes real_dft.csv: errors on the test sets, in
+eV/Angstrom and eV/atom, of the mean of the students and, of forces, of one student; in the first row those of the
+teacher.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ import dpdata
 
 from ipip_dp import workdir
 from ipip_dp.data import systems
-from tests.benchmarks.mo_s_o.study import DPGEN, compared, take_part
+from tests.benchmarks.mo_s_o.arms import DPA4C
+from tests.benchmarks.mo_s_o.study import DPGEN, change, compared, take_part
 
 RUN_DATA = Path("data/train")  # where `ipip new` puts the training frames
 FIRST = Path("iter.000000")
@@ -52,6 +54,8 @@ def parameters(new: Path, options: argparse.Namespace, pretrained: bool, seed: i
     param = json.loads((new / "param.json").read_text())
     ipip, training = param["ipip"], param["default_training_param"]["training"]
     param.update(numb_models=2, model_devi_jobs=[])
+    if options.students == "dpa4c":
+        change(param, DPA4C)
     ipip.update(seed=seed, check_interval=0.5, held_out=[str(options.test[0].resolve())])
     ipip["teacher_md"].update(nsteps=options.md_steps, interval=10)
     ipip["pretrain"]["numb_steps"] = options.pretrain
@@ -109,6 +113,7 @@ def main() -> None:
     parser.add_argument("--md-steps", type=int, default=800, help="of each MD of the teacher (default: %(default)s)")
     parser.add_argument("--labels", type=int, nargs="+", default=[60, 240])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    parser.add_argument("--students", choices=["se_e2_a", "dpa4c"], default="se_e2_a", help="(default: %(default)s)")
     parser.add_argument("--pretrain", type=int, default=12000, help="steps (default: %(default)s)")
     parser.add_argument("--finetune", type=int, default=6000, help="steps (default: %(default)s)")
     options = parser.parse_args()

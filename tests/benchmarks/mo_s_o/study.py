@@ -36,7 +36,7 @@ from tests.benchmarks.mo_s_o import EXAMPLE, TYPE_MAP, labeler, report
 from tests.benchmarks.mo_s_o.arms import ALL_LABELS, FINETUNE, PRETRAIN, SCHEDULE, SIZES, Arm, Size, arms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 DATA = Path(__file__).with_name("data.tar.xz")
 PBE = EXAMPLE.parent / "mo_s_o_cp2k/data"
@@ -66,15 +66,20 @@ def parameters(arm: Arm, size: Size) -> dict[str, Any]:
     changes = {PRETRAIN: size.pretrain, FINETUNE: size.finetune}
     if arm.plain:  # from nothing, students learn better at the rate of pretraining
         changes[SCHEDULE] = ipip["pretrain"]["learning_rate"]
-    for path, value in {**changes, **arm.changes}.items():
+    change(param, {**changes, **arm.changes})
+    if arm.plain:
+        del param["ipip"]
+    return param
+
+
+def change(param: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Set keys of a param.json, given by their paths: ``model_devi_jobs.0.nsteps``."""
+    for path, value in changes.items():
         *parents, last = path.split(".")
         section = param
         for key in parents:
             section = section[int(key)] if key.isdigit() else section.setdefault(key, {})
         section[last] = int(value) if path in (PRETRAIN, FINETUNE) else value
-    if arm.plain:
-        del param["ipip"]
-    return param
 
 
 def context(folder: Path) -> Context:
