@@ -106,12 +106,14 @@ def test_arms_are_valid_input(root, monkeypatch):
             assert check.problems(jdata, mdata, "param.json", "machine.json", True) == []
 
 
-def test_the_model_is_as_good_as_its_card_says(root):
+@pytest.mark.parametrize(("column", "file"), enumerate(("mo_s_o.pb", "mo_s_o_dpa4c.pt")))
+def test_a_model_is_as_good_as_its_card_says(root, column, file):
     models = EXAMPLE / "models"
-    labeler = {"type": "dp", "models": [str(models / "mo_s_o.pb")]}
-    study.evaluate(root / "model", "iter.000000", labeler, arms.Arm("model", "", 0))
-    stated = dict(re.findall(r"force RMSE \((.*)\) \| ([0-9.]+) eV/Å", (models / "README.md").read_text()))
-    assert set(stated) == {"held-out", "paper"}
-    for name, value in stated.items():
-        errors = json.loads((root / "model/errors" / f"iter.000000.{name.replace('-', '_')}.json").read_text())
-        assert errors["ensemble"]["force_rmse"] == pytest.approx(float(value), abs=0.0006)
+    study.evaluate(root / file, "iter.000000", {"type": "dp", "models": [str(models / file)]}, arms.Arm("model", "", 0))
+    card = (models / "README.md").read_text()
+    assert f"`{file}`" in card.partition("|---|")[0].split("|")[-3 + column]
+    stated = re.findall(r"force RMSE \((.*)\), eV/Å \| ([0-9.]+) \| ([0-9.]+) \|", card)
+    assert {name for name, *_ in stated} == {"held-out", "paper"}
+    for name, *values in stated:
+        errors = json.loads((root / file / "errors" / f"iter.000000.{name.replace('-', '_')}.json").read_text())
+        assert errors["ensemble"]["force_rmse"] == pytest.approx(float(values[column]), abs=0.0006)

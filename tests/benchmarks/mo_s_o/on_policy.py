@@ -2,12 +2,13 @@
 """Errors where MD goes: of the models of the study's arms, on frames of their own MD.
 
     python -m tests.benchmarks.mo_s_o.on_policy FOLDER [--only ARM ...]
+    python -m tests.benchmarks.mo_s_o.on_policy FOLDER --model MODEL
 
 FOLDER is that of one size of the study. For the last iteration of every finished arm of the group ``rounds`` and of
 those it starts from, or of those named, the first student runs NVT for 10 ps from the six structures at 1000 K (1 fs)
 and 2000 K (0.5 fs); 20 frames of each run are labelled with the reference. Finished arms are kept. Writes
 on_policy.csv, one row per arm: median frame, where the worst tenth begins, frames above 1 eV/A, runs all of whose
-frames are below 1.5.
+frames are below 1.5. With --model the same for a frozen model, whose runs go to FOLDER; the row is printed.
 """
 
 from __future__ import annotations
@@ -88,7 +89,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", nargs="+", default=[], metavar="ARM", help="measure these; the others are kept")
+    parser.add_argument("--model", type=Path, help="a frozen model, instead of arms")
     arguments = parser.parse_args()
+    if arguments.model:
+        print(row(arguments.model.name, 0, "0", measure(arguments.model, arguments.folder)))
+        return
     every = arms(SIZES[arguments.folder.name])
     group = [arm for arm in every if arm.group == "rounds"]
     names = {arm.name for arm in group} | {arm.after for arm in group}

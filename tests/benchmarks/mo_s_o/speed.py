@@ -3,7 +3,7 @@
 
     python -m tests.benchmarks.mo_s_o.speed MODEL
 
-MODEL is a frozen (not compressed) TensorFlow model. The same structure for all of them, Mo3O9S12
+MODEL is a frozen (not compressed) model, .pb or .pt2. The same structure for all of them, Mo3O9S12
 repeated to 24, 192 and 1,008 atoms, one after the other in each of three rounds, so that a busy
 machine slows all of them alike; the medians are printed.
 """
@@ -80,10 +80,10 @@ def main() -> None:
     start = structure(EXAMPLE / "structures/mo3o9_s2.vasp")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        compressed = folder / "compressed.pb"
-        subprocess.run(
-            ["dp", "compress", "-i", str(model), "-o", str(compressed)], cwd=folder, check=True, capture_output=True
-        )
+        compressed = folder / f"compressed{model.suffix}"
+        backend = "--pt-expt" if model.suffix == ".pt2" else "--tf"
+        command = ["dp", backend, "compress", "-i", str(model), "-o", str(compressed)]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
         for n_atoms, repeats in REPEATS.items():
             system = start.replicate(repeats)
             assert list(system["atom_names"]) == TYPE_MAP and system.get_natoms() == n_atoms
