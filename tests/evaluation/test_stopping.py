@@ -89,10 +89,15 @@ def test_shares_of_md_have_the_noise_of_so_many_runs():
     assert stopping.md_figures({}, {}) == {}
 
 
+# What validation frames call a tie and held-out frames, of the teacher's MD too, call worse by 1.7 standard errors.
+UNSEEN = {"gathered-240": "0.314 and 0.323 eV/Angstrom on validation frames, 0.333 and 0.346 on held-out ones"}
+
+
 def finished_arms():
-    """The iterations of every arm of the Mo-S-O study that has more than one."""
+    """The iterations of every arm of the Mo-S-O study that has more than one; DP-GEN alone has no best iteration."""
     with (ROOT / "docs/mo_s_o.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["validation_student"]]
+    rows = [row for row in rows if row["pretraining_steps"] != "0"]
     arms = {}
     for row in rows:
         arms.setdefault(row["name"], []).append(row)
@@ -105,7 +110,13 @@ def figures(rows, column):
     return stopping.held_out_figures(students, [float(row[f"{column}_ensemble"]) for row in rows])
 
 
-@pytest.mark.parametrize("name", finished_arms())
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=UNSEEN[name])) if name in UNSEEN else name
+        for name in finished_arms()
+    ],
+)
 def test_the_best_iteration_of_a_finished_arm_is_best_on_other_frames_or_a_tie(name):
     """Chosen by the validation frames, judged by the held-out ones."""
     rows = finished_arms()[name]
