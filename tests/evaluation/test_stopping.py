@@ -90,6 +90,7 @@ def test_shares_of_md_have_the_noise_of_so_many_runs():
 
 
 # What validation frames call a tie and held-out frames, of the teacher's MD too, call worse by 1.7 standard errors.
+# Where MD goes the later one is better: docs/mo_s_o.md.
 UNSEEN = {"gathered-240": "0.314 and 0.323 eV/Angstrom on validation frames, 0.333 and 0.346 on held-out ones"}
 
 
