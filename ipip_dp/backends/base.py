@@ -154,6 +154,11 @@ class Backend:
     needs_neighbour_statistics: bool = False
     relink: str = ""
 
+    @property
+    def restart_file(self) -> str:
+        """The file by whose presence a training goes on instead of beginning."""
+        return PREFIX + self.checkpoint.suffix
+
 
 def file_of(prefix: Path, suffix: str) -> Path:
     """Return ``prefix`` with ``suffix`` appended (``model.ckpt`` + ``.pt``)."""

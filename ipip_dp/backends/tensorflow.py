@@ -185,9 +185,10 @@ def _training_script(meta: Path) -> dict[str, Any]:
 
 
 # DeePMD-kit links model.ckpt to its latest save file by file (deepmd/tf/train/trainer.py, save_checkpoint), so a kill
-# may leave links to two saves. TensorFlow writes .meta last, and at once: the newest is of a whole save.
+# may leave links to two saves. TensorFlow writes .meta last, and at once: the newest is of a whole save. Without any
+# link there is nothing to go on from, whatever an earlier input has left.
 _RELINK = (
-    "for meta in $(ls -t model.ckpt-*.meta 2> /dev/null | head -n 1); do "
+    "for meta in $(ls model.ckpt.* > /dev/null 2>&1 && ls -t model.ckpt-*.meta 2> /dev/null | head -n 1); do "
     'for file in "${meta%.meta}".*; do ln -sf "$file" "model.ckpt${file#"${meta%.meta}"}"; done; done; '
 )
 

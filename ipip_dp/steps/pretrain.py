@@ -125,8 +125,8 @@ def command(context: Context) -> list[str]:
     elif init_from:
         start = f" --finetune {PRETRAINED}"
         start += f" --model-branch {shlex.quote(init_from['branch'])}" if init_from["branch"] else ""
-    again = f"{context.backend.relink}{train} --restart model.ckpt"
-    return ["/bin/sh", "-c", f"if ! ls model.ckpt.* > /dev/null 2>&1; then {train}{start}; else {again}; fi"]
+    script = f"if [ -f {context.backend.restart_file} ]; then {train} --restart model.ckpt; else {train}{start}; fi"
+    return ["/bin/sh", "-c", context.backend.relink + script]
 
 
 def run(context: Context, tasks: list[str]) -> None:

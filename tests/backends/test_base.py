@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from ipip_dp.backends import BACKENDS
 from ipip_dp.backends.registry import read_checkpoint
 from ipip_dp.errors import IpipError
 
@@ -56,3 +57,8 @@ def test_another_file_of_torch_is_no_checkpoint(tmp_path):
     torch.save({"model": {}}, tmp_path / "model.ckpt.pt")
     with pytest.raises(IpipError, match="model.ckpt.pt: not a DeePMD-kit training checkpoint"):
         read_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_training_goes_on_from_a_file_of_its_checkpoint(name):
+    assert BACKENDS[name].restart_file in BACKENDS[name].checkpoint_files

@@ -140,7 +140,7 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint(make_context, tmp_p
     context, task = make_context(1, train_backend=backend), tmp_path / "task"
     task.mkdir()
     assert typed(context, task)[-2:] == ["--init-model", "init/model.ckpt"]
-    (task / context.backend.checkpoint_files[-1]).touch()
+    (task / context.backend.restart_file).touch()
     assert typed(context, task)[-2:] == ["--restart", "model.ckpt"]
     assert typed(context, task)[0] == FIRST_WORDS[backend]
 
@@ -160,6 +160,16 @@ def test_a_training_killed_while_it_links_its_checkpoint_goes_on_from_the_last_w
     assert [str((task / f"model.ckpt.{name}").readlink()) for name in names] == [f"model.ckpt-20.{n}" for n in names]
     (task / "model.ckpt.index").unlink()
     assert typed(context, task)[-2:] == ["--restart", "model.ckpt"]
+
+
+@pytest.mark.parametrize("backend", FIRST_WORDS)
+def test_a_training_whose_links_lead_nowhere_begins_anew(make_context, tmp_path, backend):
+    """As when max_ckpt_keep is 1, and it is killed between the removal of the old save and the end of the new one."""
+    context, task = make_context(1, train_backend=backend), tmp_path / "task"
+    task.mkdir()
+    for name in context.backend.checkpoint_files:
+        (task / name).symlink_to(name.replace("model.ckpt", "model.ckpt-10"))
+    assert typed(context, task)[-2:] == ["--init-model", "init/model.ckpt"]
 
 
 def test_the_first_training_starts_from_a_pretrained_model(make_context):
