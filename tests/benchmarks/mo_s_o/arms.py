@@ -191,19 +191,15 @@ def _exploration(size: Size) -> list[Arm]:
     7,658: nearly every frame of its MD is a candidate, so those to be labelled are drawn from what MD visits.
     """
     middle = size.middle
-    long_md = {f"model_devi_jobs.{i}.nsteps": nsteps for i, nsteps in enumerate((10000, 20000))}
-    hot_md = {f"model_devi_jobs.{i}.temps": [500, 1000, 1500, 2000, 2500] for i in range(2)}
-    often = {f"model_devi_jobs.{i}.trj_freq": 20 for i in range(2)}
+    jobs = [{"nsteps": nsteps, "temps": [500, 1000, 1500, 2000, 2500], "trj_freq": 20} for nsteps in (10000, 20000)]
     many: dict[str, Any] = {
         **DPA4C,
         **NONE,
-        **long_md,
-        **hot_md,
-        **often,
+        **{f"model_devi_jobs.{i}.{key}": value for i, job in enumerate(jobs) for key, value in job.items()},
         "fp_task_max": MANY,
         "model_devi_dt": 0.001,
         "model_devi_f_trust_lo": 0.05,
-        "ipip.gate": {"max_force": 30.0},
+        "ipip.gate.max_force": 30.0,
         PRETRAIN: size.pretrain // 4,
         FINETUNE: 20000,
     }

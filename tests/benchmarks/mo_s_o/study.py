@@ -117,11 +117,11 @@ def unpack(root: Path, labels: Iterable[int], pools: Iterable[int] = ()) -> None
             take_part(root / "data" / whole, root / "data" / f"{whole}-{number}", number, TYPE_MAP)
 
 
-def gather(root: Path, arm: Arm) -> None:
-    """A diverse part of the labels that another arm has in the end."""
-    whole = root / "data" / str(arm.gathered_by)
+def gathered(root: Path, name: str) -> Path:
+    """The folder of all labels that an arm has in the end, by formula."""
+    whole = root / "data" / name
     if not whole.is_dir():
-        folder = root / str(arm.gathered_by)
+        folder = root / name
         param = json.loads((folder / "param.json").read_text())
         data = [folder / name for name in param["init_data_sys"]]
         frames = dpdata.MultiSystems(type_map=TYPE_MAP)
@@ -130,7 +130,7 @@ def gather(root: Path, arm: Arm) -> None:
         temporary = workdir.fresh(whole.with_name(f".{whole.name}.tmp"))
         frames.to("deepmd/npy", str(temporary))
         temporary.rename(whole)
-    take_part(whole, root / "data" / arm.train, arm.labels, TYPE_MAP)
+    return whole
 
 
 def take_part(whole: Path, target: Path, number: int, type_map: list[str]) -> None:
@@ -154,7 +154,7 @@ def prepare(root: Path, arm: Arm, size: Size) -> Path:
     if folder.is_dir():
         return folder
     if arm.gathered_by:
-        gather(root, arm)
+        take_part(gathered(root, arm.gathered_by), root / "data" / arm.train, arm.labels, TYPE_MAP)
     temporary = workdir.fresh(root / f".{arm.name}.tmp")
     workdir.write_json(temporary / "param.json", parameters(arm, size))
     machine = (EXAMPLE / "machine.json").read_text()
