@@ -19,16 +19,9 @@ from tests.benchmarks.mo_s_o import EXAMPLE, arms, study
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the study's data, and an arm that has gathered labels: 60 to begin with, 200 later."""
+    """A folder with the study's data."""
     folder = tmp_path_factory.mktemp("study")
-    study.unpack(folder, [60, 120, 240], [200])
-    gatherer = folder / arms.GATHERER
-    workdir.write_json(gatherer / "param.json", {"init_data_sys": ["train"]})
-    workdir.link(folder / "data/train-60", gatherer / "train")
-    workdir.link(folder / "data/pool-200", gatherer / "iter.000001/02.fp/data.000")
-    for number in (120, min(arms.GATHERED)):
-        whole = study.gathered(folder, arms.GATHERER)
-        study.take_part(whole, folder / "data" / f"{whole.name}-{number}", number, study.TYPE_MAP)
+    study.unpack(folder, [60, 120, 240, 1000], [200])
     return folder
 
 
@@ -49,21 +42,29 @@ def test_no_frame_is_in_two_sets(root):
         np.testing.assert_array_equal(coords, sets["pool"][name])
 
 
-@pytest.mark.parametrize(("whole", "number"), [("train", 60), ("train", 240), ("pool", 200)])
-def test_fewer_frames_are_a_part_of_all(root, whole, number):
-    chosen = frames(root / "data" / f"{whole}-{number}")
+@pytest.mark.parametrize(
+    ("whole", "part", "number"),
+    [
+        ("train", "train-60", 60),
+        ("train", "train-240", 240),
+        ("train", "train-1000/train", 500),
+        ("pool", "train-1000/pool_reference", 500),
+        ("pool", "pool-200", 200),
+    ],
+)
+def test_fewer_frames_are_a_part_of_all(root, whole, part, number):
+    chosen = frames(root / "data" / part)
     assert sum(map(len, chosen.values())) == number
     for name, coords in frames(root / "data" / whole).items():
         assert {tuple(row) for row in chosen[name]} <= {tuple(row) for row in coords}
 
 
-def test_gathered_labels_are_a_part_of_those_of_the_arm_that_gathered_them(root):
-    known = [frames(root / "data" / name) for name in ("train-60", "pool-200")]
-    chosen = frames(root / "data" / f"{arms.GATHERER}-120")
-    assert sum(map(len, chosen.values())) == 120
-    for name, coords in chosen.items():
-        counts = [len({tuple(row) for row in coords} & {tuple(row) for row in part[name]}) for part in known]
-        assert min(counts) > 0 and sum(counts) == len(coords)
+@pytest.mark.parametrize(
+    ("sizes", "number", "wanted"),
+    [([83, 84, 83], 50, [17, 17, 16]), ([1, 163, 21], 60, [1, 38, 21]), ([1, 2], 9, [1, 2]), ([5, 5], 0, [0, 0])],
+)
+def test_small_systems_are_taken_whole(sizes, number, wanted):
+    assert study.shares(sizes, number) == wanted
 
 
 def test_labels_of_explored_frames_are_counted(root, tmp_path):

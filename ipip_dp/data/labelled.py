@@ -35,11 +35,12 @@ def types_in(system: Path, type_map: Sequence[str]) -> dict[str, Any]:
     raw, own = system / "type_map.raw", types["atom_names"]
     unknown = [element for element in own if element not in type_map]
     if unknown:
-        raise IpipError(f"{raw}: element {', '.join(unknown)} is not in type_map {list(type_map)} of param.json")
+        found = ", ".join(unknown)
+        raise IpipError(f"{raw}: element {found} is not in type_map {list(type_map)} of param.json or --type-map")
     if own != [element for element in type_map if element in own]:
         raise IpipError(
-            f"{raw}: the order {own} differs from type_map {list(type_map)} of param.json; "
-            "write the data again with the order of param.json"
+            f"{raw}: the order {own} differs from type_map {list(type_map)} of param.json or --type-map; "
+            "write the data again in that order"
         )
     return elements.renamed(types, type_map)
 

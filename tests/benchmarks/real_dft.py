@@ -25,7 +25,7 @@ import dpdata
 
 from ipip_dp import workdir
 from ipip_dp.data import systems
-from tests.benchmarks.mo_s_o.arms import DPA4C
+from tests.benchmarks.mo_s_o.arms import BATCH, DPA4C
 from tests.benchmarks.mo_s_o.study import DPGEN, change, compared, take_part
 
 RUN_DATA = Path("data/train")  # where `ipip new` puts the training frames
@@ -55,7 +55,7 @@ def parameters(new: Path, options: argparse.Namespace, pretrained: bool, seed: i
     ipip, training = param["ipip"], param["default_training_param"]["training"]
     param.update(numb_models=2, model_devi_jobs=[])
     if options.students == "dpa4c":
-        change(param, DPA4C)
+        change(param, {**DPA4C, BATCH: "auto:96"})
     ipip.update(seed=seed, check_interval=0.5, held_out=[str(options.test[0].resolve())])
     ipip["teacher_md"].update(nsteps=options.md_steps, interval=10)
     ipip["pretrain"]["numb_steps"] = options.pretrain

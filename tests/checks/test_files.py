@@ -196,12 +196,12 @@ DATA = {
     ),
     "unknown element": (
         lambda s: (s / "type_map.raw").write_text("Mo Se"),
-        "{}/type_map.raw: element Se is not in type_map ['Mo', 'S'] of param.json",
+        "{}/type_map.raw: element Se is not in type_map ['Mo', 'S'] of param.json or --type-map",
     ),
     "other order": (
         lambda s: (s / "type_map.raw").write_text("S Mo"),
-        "{}/type_map.raw: the order ['S', 'Mo'] differs from type_map ['Mo', 'S'] of param.json; "
-        "write the data again with the order of param.json",
+        "{}/type_map.raw: the order ['S', 'Mo'] differs from type_map ['Mo', 'S'] of param.json or --type-map; "
+        "write the data again in that order",
     ),
     "type out of range": (
         lambda s: (s / "type_map.raw").write_text("Mo"),

@@ -19,6 +19,7 @@ FITTING_NET = "default_training_param.model.fitting_net"
 FORGET = "ipip.forget"
 NONE = {f"{FORGET}.method": "none"}
 RELABEL = "ipip.relabel"
+TRAIN_FRAMES = 500
 ALL_LABELS = 2300  # the training frames and the whole pool, labelled by the reference
 PBE_LABELS = 45  # the training frames of examples/mo_s_o_cp2k
 POOLS = (200, 600)  # frames of the smaller pools
@@ -34,8 +35,7 @@ DPA4C_TIME = 6  # its steps take about so many times as long as those of the oth
 STRUCTURES = 6  # of examples/mo_s_o
 EXPLORED = {"fp_task_max": 43}  # frames a structure and round: the six of them go from 240 labels to about 500
 MANY = 450  # frames a structure and round: the six of them add 2,700 labels
-GATHERER = f"dpa4c-explored-{ALL_LABELS}"
-GATHERED = (240, 1000, 2500, 5000, 7500)  # of the 7,658 that it has in the end
+CURVE = (60, 240, 1000, ALL_LABELS)
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,6 @@ class Arm:
     stage : str
         How far: iteration 0 to the end of its ``pretrain`` step, of ``train`` (fine-tuned and
         evaluated), or the whole ``iteration``.
-    gathered_by : str, optional
-        Name of the arm whose labels, when it ends, this one has a diverse part of.
     pool : int, optional
         Teacher-labelled frames to pretrain on, all there are if not given.
     seed : int
@@ -112,7 +110,6 @@ class Arm:
     rounds: int = 1
     after: str | None = None
     stage: str = "iteration"
-    gathered_by: str | None = None
     pool: int | None = None
     seed: int = 1
     reference: str = "GFN1"
@@ -123,7 +120,7 @@ class Arm:
         """The folder of its training frames."""
         if self.reference == "PBE":
             return "pbe_train"
-        return f"{self.gathered_by or 'train'}-{self.labels}"
+        return f"train-{self.labels}"
 
     @property
     def first_pool(self) -> str:
@@ -156,7 +153,7 @@ def arms(size: Size) -> list[Arm]:
     result += (
         _exploration(size) + _forgetting(middle) + _data(middle) + _students(size, middle) + _convergence(size, middle)
     )
-    return [*result, *_batches(middle), *_pbe(size), *_settings(size), *_rounds(size, middle), *_gathered(size)]
+    return [*result, *_batches(middle), *_pbe(size), *_settings(size), *_rounds(size, middle), *_curve(size)]
 
 
 def _question(labels: int, seed: int, after: str | None) -> list[Arm]:
@@ -207,23 +204,24 @@ def _exploration(size: Size) -> list[Arm]:
     return [
         Arm(f"explored-{middle}", "exploration", middle, EXPLORED, 4, f"once-{middle}", "train"),
         Arm(f"explored-6-{ALL_LABELS}", "exploration", ALL_LABELS, take_home, 4),
-        Arm(GATHERER, "exploration", ALL_LABELS, many, 3),
+        Arm(f"dpa4c-explored-{ALL_LABELS}", "exploration", ALL_LABELS, many, 3),
     ]
 
 
-def _gathered(size: Size) -> list[Arm]:
-    """Error against labels, as the loop gathers them: one DPA4C student, pretrained or from nothing, at equal steps."""
+def _curve(size: Size) -> list[Arm]:
+    """Error against labels: one DPA4C student, pretrained or from nothing, at equal steps."""
     one = {**DPA4C, "numb_models": 1}
     pretrained = {**one, PRETRAIN: size.pretrain // 2, FINETUNE: 2 * size.finetune}
     alone = {**one, FINETUNE: pretrained[PRETRAIN] + pretrained[FINETUNE]}
     result = []
-    for labels in GATHERED:
-        first = f"gathered-pretrained-{GATHERED[0]}" if labels != GATHERED[0] else None
-        shared = {"gathered_by": GATHERER, "after": first, "stage": "pretrain"}
-        result += [
-            Arm(f"gathered-pretrained-{labels}", "gathered", labels, pretrained, **shared),
-            Arm(f"gathered-alone-{labels}", "gathered", labels, alone, plain=True, gathered_by=GATHERER),
-        ]
+    for seed in (1, 2, 3):
+        first = f"curve-pretrained-{_end(CURVE[0], seed)}"
+        for labels in CURVE:
+            end, after = _end(labels, seed), first if labels != CURVE[0] else None
+            result += [
+                Arm(f"curve-pretrained-{end}", "curve", labels, pretrained, after=after, stage="pretrain", seed=seed),
+                Arm(f"curve-alone-{end}", "curve", labels, alone, plain=True, seed=seed),
+            ]
     return result
 
 

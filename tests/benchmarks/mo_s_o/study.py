@@ -33,7 +33,7 @@ from ipip_dp.steps import pretrain
 from ipip_dp.steps.context import Context
 from ipip_dp.steps.evaluate import errors as compare
 from tests.benchmarks.mo_s_o import EXAMPLE, TYPE_MAP, labeler, report
-from tests.benchmarks.mo_s_o.arms import ALL_LABELS, FINETUNE, PRETRAIN, SCHEDULE, SIZES, Arm, Size, arms
+from tests.benchmarks.mo_s_o.arms import FINETUNE, PRETRAIN, SCHEDULE, SIZES, TRAIN_FRAMES, Arm, Size, arms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -106,45 +106,47 @@ def unpack(root: Path, labels: Iterable[int], pools: Iterable[int] = ()) -> None
         for name in ("train", "held_out"):
             shutil.copytree(PBE / name, temporary / f"pbe_{name}")
         temporary.rename(root / "data")
-    everything = root / "data" / f"train-{ALL_LABELS}"
-    if not everything.is_dir():
-        temporary = workdir.fresh(root / "data" / ".train.tmp")
-        for name in ("train", "pool_reference"):
-            shutil.copytree(root / "data" / name, temporary / name)
-        temporary.rename(everything)
-    for whole, numbers in (("train", labels), ("pool", pools)):
-        for number in numbers:
-            take_part(root / "data" / whole, root / "data" / f"{whole}-{number}", number, TYPE_MAP)
+    data = root / "data"
+    for number in labels:
+        target = data / f"train-{number}"
+        if number <= TRAIN_FRAMES:
+            take_part(data / "train", target, number, TYPE_MAP)
+        elif not target.is_dir():  # all training frames, and a part of the pool with the reference's labels
+            temporary = workdir.fresh(data / ".train.tmp")
+            shutil.copytree(data / "train", temporary / "train")
+            take_part(data / "pool_reference", temporary / "pool_reference", number - TRAIN_FRAMES, TYPE_MAP)
+            temporary.rename(target)
+    for number in pools:
+        take_part(data / "pool", data / f"pool-{number}", number, TYPE_MAP)
 
 
-def gathered(root: Path, name: str) -> Path:
-    """The folder of all labels that an arm has in the end, by formula."""
-    whole = root / "data" / name
-    if not whole.is_dir():
-        folder = root / name
-        param = json.loads((folder / "param.json").read_text())
-        data = [folder / name for name in param["init_data_sys"]]
-        frames = dpdata.MultiSystems(type_map=TYPE_MAP)
-        for path in systems.find(data + sorted(folder.glob("iter.*/02.fp/data.*"))):
-            frames.append(dpdata.LabeledSystem(str(path), fmt="deepmd/npy", type_map=TYPE_MAP))
-        temporary = workdir.fresh(whole.with_name(f".{whole.name}.tmp"))
-        frames.to("deepmd/npy", str(temporary))
-        temporary.rename(whole)
-    return whole
+def shares(sizes: list[int], number: int) -> list[int]:
+    """How many to take of each, equally many of those that have so many."""
+    result = [0] * len(sizes)
+    open_ones = list(range(len(sizes)))
+    while open_ones and number:
+        equal, rest = divmod(number, len(open_ones))
+        for i, index in enumerate(open_ones):
+            taken = min(equal + (i < rest), sizes[index] - result[index])
+            result[index] += taken
+            number -= taken
+        open_ones = [index for index in open_ones if result[index] < sizes[index]]
+    return result
 
 
 def take_part(whole: Path, target: Path, number: int, type_map: list[str]) -> None:
-    """A diverse part of the frames of a folder, about equally many of each system."""
+    """A diverse part of the frames of a folder, equally many of each system that has so many, and all of the others."""
     if target.is_dir():
         return
     temporary = workdir.fresh(target.with_name(f".{target.name}.tmp"))
-    systems = sorted(whole.iterdir())
-    for i, path in enumerate(systems):
-        system = dpdata.LabeledSystem(str(path), fmt="deepmd/npy", type_map=type_map)
-        share = number // len(systems) + (i < number % len(systems))
-        chosen = diversity.farthest_points(diversity.radial_features(system.data), min(share, len(system)), 1)
-        part = system.sub_system(np.sort(chosen))
-        part.to("deepmd/npy", str(temporary / path.name), set_size=len(part))
+    paths = sorted(whole.iterdir())
+    systems = [dpdata.LabeledSystem(str(path), fmt="deepmd/npy", type_map=type_map) for path in paths]
+    numbers = shares([len(system) for system in systems], number)
+    for path, system, share in zip(paths, systems, numbers, strict=True):
+        if share:
+            chosen = diversity.farthest_points(diversity.radial_features(system.data), share, 1)
+            part = system.sub_system(np.sort(chosen))
+            part.to("deepmd/npy", str(temporary / path.name), set_size=len(part))
     temporary.rename(target)
 
 
@@ -153,8 +155,6 @@ def prepare(root: Path, arm: Arm, size: Size) -> Path:
     folder = root / arm.name
     if folder.is_dir():
         return folder
-    if arm.gathered_by:
-        take_part(gathered(root, arm.gathered_by), root / "data" / arm.train, arm.labels, TYPE_MAP)
     temporary = workdir.fresh(root / f".{arm.name}.tmp")
     workdir.write_json(temporary / "param.json", parameters(arm, size))
     machine = (EXAMPLE / "machine.json").read_text()
@@ -280,15 +280,14 @@ def main() -> None:
         parser.error(f"no arm {', '.join(sorted(unknown))}; there are {', '.join(arm.name for arm in all_arms)}")
     root = (arguments.folder / size.name).resolve()
     root.mkdir(parents=True, exist_ok=True)
-    drawn = [arm for arm in all_arms if arm.reference == "GFN1" and not arm.gathered_by]
-    numbers = {arm.labels for arm in drawn if 0 < arm.labels < ALL_LABELS}
+    numbers = {arm.labels for arm in all_arms if arm.reference == "GFN1"}
     unpack(root, sorted(numbers), {arm.pool for arm in all_arms if arm.pool})
     for arm in TEACHERS:
         evaluate(root / arm.name, "iter.000000", labeler("teacher"), arm)
     wanted = set(arguments.only) or {arm.name for arm in all_arms}
     for arm in reversed(all_arms):
         if arm.name in wanted:
-            wanted |= {other for other in (arm.after, arm.gathered_by) if other}
+            wanted |= {arm.after} if arm.after else set()
     for arm in all_arms:
         if arm.name not in wanted:
             continue
