@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from ase.io import write
 
+from ipip_dp.labelers import make_labeler
 from tests.conftest import ENVIRONMENT, EXAMPLES, ROOT, Run
 
 OUTCAR = Path(ase.__file__).parent / "test/testdata/vasp/OUTCAR_example_1"  # one frame of nickel
@@ -89,6 +91,30 @@ def test_bonds_of_the_cluster_in_sulfur(tmp_path):
     before = log.stat().st_mtime
     assert script(*command).returncode == 0
     assert log.stat().st_mtime == before
+
+
+@pytest.mark.long
+@pytest.mark.slow
+def test_chgnet_is_fine_tuned(tmp_path):
+    """With a script of examples/, to the teacher that the docs name."""
+    text = (ROOT / "docs/how_to/fine_tune_teacher.md").read_text()
+    keys = json.loads(
+        "{" + re.search(r'"teacher_fine_tune": \{\n  "command": "python.*?\n\}\n', text, re.DOTALL)[0] + "}"
+    )
+    settings = keys["teacher_fine_tune"]
+    frames = dpdata.LabeledSystem(str(EXAMPLES / "mo_s_o_cp2k/data/train/Mo3S11O6"), fmt="deepmd/npy")[:4]
+    write(tmp_path / "data.extxyz", frames.to("ase/structure"))
+    _, name, _, result = settings["command"].split()
+    assert [name] == settings["files"] and [result] == settings["results"]
+    done = script(EXAMPLES / name, tmp_path / "data.extxyz", tmp_path / result, timeout=900)
+    assert done.returncode == 0, done.stderr
+    teacher = {**settings["teacher"], "kwargs": {"path": str(tmp_path / result)}}
+    raw = {"type": "ase", "calculator": teacher["calculator"].removesuffix(".from_file")}
+    errors = []
+    for labeler in (raw, teacher):
+        found = frames.predict(driver=make_labeler(labeler, ["Mo", "S", "O"]))
+        errors.append([np.abs(found[name] - frames[name]).mean() for name in ("energies", "forces")])
+    assert np.all(np.array(errors[1]) < 0.7 * np.array(errors[0])), errors
 
 
 def test_cp2k_gets_the_input_that_made_the_data():

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import inspect
 import re
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -19,13 +20,13 @@ from ipip_dp.labelers.frames import periodic_cells, symbols
 from ipip_dp.text import reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ase import Atoms
     from ase.calculators.calculator import Calculator
     from dargs import Argument
 
-IMPORT_PATH = r"\w+(\.\w+)*:\w+"
+IMPORT_PATH = r"\w+(\.\w+)*:\w+(\.\w+)?"
 METHODS = ("get_potential_energy", "get_forces")
 # Calculators of periodic structures that warn of atoms without a neighbour within their cutoff, in Angstrom: CHGNet's
 # graph converter (chgnet/graph/converter.py; atom_graph_cutoff of its pretrained models).
@@ -43,9 +44,9 @@ class AseLabeler(Labeler):
     Parameters
     ----------
     calculator : str
-        Import path "package.module:Class".
+        Import path "package.module:Class", or "package.module:Class.method" of a class method that makes one.
     kwargs : dict, optional
-        Keyword arguments of the calculator.
+        Keyword arguments of the class or its method.
 
     Raises
     ------
@@ -70,7 +71,8 @@ class AseLabeler(Labeler):
                 extra_check=lambda path: bool(re.fullmatch(IMPORT_PATH, path)),
                 extra_check_errmsg='expected "module:Class", for example "tblite.ase:TBLite"',
                 doc='Import path "module:Class" of an ASE calculator, for example "tblite.ase:TBLite" or '
-                '"chgnet.model.dynamics:CHGNetCalculator".',
+                '"chgnet.model.dynamics:CHGNetCalculator". "module:Class.method" names a class method that makes one: '
+                'a CHGNet of yours with "chgnet.model.dynamics:CHGNetCalculator.from_file" and {"path": "tuned.pth"}.',
             ),
             Argument(
                 "kwargs",
@@ -106,9 +108,9 @@ class AseLabeler(Labeler):
                 yield "calculator", str(error)
 
     def __init__(self, calculator: str, kwargs: dict[str, Any] | None = None) -> None:
-        cls = _import_class(calculator)
+        make = _import_calculator(calculator)
         try:
-            self.calculator = cls(**(kwargs or {}))
+            self.calculator = make(**(kwargs or {}))
         except Exception as error:
             raise LabelerError(
                 f"calculator {calculator!r} cannot be made from kwargs {kwargs}: {reason(error)}"
@@ -179,7 +181,7 @@ def require_class(path: str) -> None:
     """
     if not re.fullmatch(IMPORT_PATH, path):
         raise LabelerError(f'calculator {path!r}: expected "module:Class", for example "tblite.ase:TBLite"')
-    module_name, _, class_name = path.partition(":")
+    module_name, class_name, _ = _parts(path)
     package, *submodules = module_name.split(".")
     try:
         spec = importlib.util.find_spec(package)
@@ -217,9 +219,17 @@ def _how_to_install(package: str) -> str:
     return f'; install it with: pip install "ipip-dp[{EXTRAS[package]}]"' if package in EXTRAS else ""
 
 
-def _import_class(path: str) -> Any:
+def _parts(path: str) -> tuple[str, str, str]:
+    """The module, the class, and the class method or nothing."""
+    module_name, _, names = path.partition(":")
+    class_name, _, method_name = names.partition(".")
+    return module_name, class_name, method_name
+
+
+def _import_calculator(path: str) -> Callable[..., Calculator]:
+    """What makes the calculator: its class, or a class method."""
     require_class(path)
-    module_name, _, class_name = path.partition(":")
+    module_name, class_name, method_name = _parts(path)
     try:
         found = getattr(importlib.import_module(module_name), class_name)
     except Exception as error:  # whatever a module raises when it is imported
@@ -227,4 +237,9 @@ def _import_class(path: str) -> Any:
     # Anything else, such as os:system, would be called with the kwargs all the same.
     if not (isinstance(found, type) and all(hasattr(found, name) for name in METHODS)):
         raise LabelerError(f"calculator {path!r} is no ASE calculator: expected a class with {' and '.join(METHODS)}")
-    return found
+    if not method_name:
+        return found
+    method = getattr(found, method_name, None)
+    if not inspect.ismethod(method):
+        raise LabelerError(f"calculator {path!r} cannot be made: {class_name} has no class method {method_name}")
+    return method

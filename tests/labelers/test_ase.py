@@ -56,6 +56,9 @@ def test_isolated_system_has_no_virial():
         ("tblite.nomodule:X", "No module named 'tblite.nomodule'"),
         ("tblite.ase:NoClass", "NoClass"),
         ("tblite.ase", 'expected "module:Class"'),
+        ("tblite.ase:TBLite.nothing", "TBLite has no class method nothing"),
+        ("tblite.ase:TBLite.reset", "TBLite has no class method reset"),
+        ("tblite.ase:TBLite.reset.x", 'expected "module:Class"'),
     ],
 )
 def test_import_errors_name_the_path(path, message):
@@ -68,6 +71,26 @@ def test_missing_package_names_our_extra(package, extra, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(IpipError, match=rf'no package {package}; install it with: pip install "ipip-dp\[{extra}\]"'):
         make_labeler({"type": "ase", "calculator": f"{package}.x:X"}, TYPE_MAP)
+
+
+@pytest.mark.slow
+def test_a_class_method_makes_the_calculator(tmp_path):
+    """CHGNet from a file, its weights changed as fine-tuning would."""
+    import torch
+    from chgnet.model import CHGNet
+
+    model = CHGNet.load(verbose=False)
+    with torch.no_grad():
+        model.composition_model.fc.weight += 1
+    torch.save({"model": model.as_dict()}, tmp_path / "tuned.pth")
+    module = "chgnet.model.dynamics:CHGNetCalculator"
+    tuned = {"calculator": f"{module}.from_file", "kwargs": {"path": str(tmp_path / "tuned.pth"), "use_device": "cpu"}}
+    system = mos2()
+    energies = [
+        system.predict(driver=make_labeler({"type": "ase", **config}, TYPE_MAP))["energies"][0]
+        for config in ({"calculator": module, "kwargs": {"use_device": "cpu"}}, tuned)
+    ]
+    assert energies[1] - energies[0] == pytest.approx(system.get_natoms(), rel=1e-3)
 
 
 def test_wrong_keyword_of_the_calculator():

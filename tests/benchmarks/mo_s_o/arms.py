@@ -35,6 +35,18 @@ DPA4C_TIME = 6  # its steps take about so many times as long as those of the oth
 STRUCTURES = 6  # of examples/mo_s_o
 EXPLORED = {"fp_task_max": 43}  # frames a structure and round: the six of them go from 240 labels to about 500
 MANY = 450  # frames a structure and round: the six of them add 2,700 labels
+TUNED = "tuned.pth"
+TUNER = "fine_tune_chgnet.py"  # of examples
+FINE_TUNE = {
+    "command": f"python {TUNER} ../data.extxyz {TUNED}",
+    "files": [TUNER],
+    "results": [TUNED],
+    "teacher": {
+        "type": "ase",
+        "calculator": "chgnet.model.dynamics:CHGNetCalculator.from_file",
+        "kwargs": {"path": TUNED, "use_device": "cpu"},
+    },
+}
 CURVE = (60, 240, 1000, ALL_LABELS)
 
 
@@ -312,12 +324,13 @@ def _data(labels: int) -> list[Arm]:
 
 
 def _students(size: Size, labels: int) -> list[Arm]:
-    """Students of DPA4C; four students, pretrained each by itself, or made of one by forgetting."""
+    """Students of DPA4C; of a fine-tuned teacher; four, pretrained each by itself, or made of one by forgetting."""
     shared = {"numb_models": 4, "ipip.pretrain.numb_models": 1, f"{FORGET}.at": "both"}
     sixth = {PRETRAIN: size.pretrain // DPA4C_TIME, FINETUNE: size.finetune // DPA4C_TIME}
     return [
         Arm(f"dpa4c-equal-time-{labels}", "students", labels, {**DPA4C, **sixth}),
         Arm(f"dpa4c-{labels}", "students", labels, DPA4C),
+        Arm(f"tuned-teacher-{labels}", "students", labels, {"ipip.teacher_fine_tune": FINE_TUNE}),
         Arm(f"four-students-{labels}", "students", labels, {"numb_models": 4}),
         Arm(f"one-pretraining-four-students-{labels}", "students", labels, shared),
     ]

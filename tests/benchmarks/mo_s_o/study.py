@@ -33,7 +33,19 @@ from ipip_dp.steps import pretrain
 from ipip_dp.steps.context import Context
 from ipip_dp.steps.evaluate import errors as compare
 from tests.benchmarks.mo_s_o import EXAMPLE, TYPE_MAP, labeler, report
-from tests.benchmarks.mo_s_o.arms import FINETUNE, PRETRAIN, SCHEDULE, SIZES, TRAIN_FRAMES, Arm, Size, arms
+from tests.benchmarks.mo_s_o.arms import (
+    FINE_TUNE,
+    FINETUNE,
+    PRETRAIN,
+    SCHEDULE,
+    SIZES,
+    TRAIN_FRAMES,
+    TUNED,
+    TUNER,
+    Arm,
+    Size,
+    arms,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -43,6 +55,7 @@ PBE = EXAMPLE.parent / "mo_s_o_cp2k/data"
 COLUMNS = ("validation", "held_out", "paper")
 DPGEN = ("dpgen", "run", "param.json", "machine.json")
 TEACHERS = (Arm("teacher", "teacher", 0), Arm("teacher-pbe", "teacher", 0, reference="PBE"))
+TUNED_TEACHER = Arm("teacher-tuned-240", "teacher", 240)
 # Folders of iteration 0 that exist at the end of each stage, and DP-GEN's record of it.
 STAGES = {
     "pretrain": (["00.ipip/pretrain"], 0),
@@ -165,6 +178,7 @@ def prepare(root: Path, arm: Arm, size: Size) -> Path:
     for name in (arm.train, next(iter(arm.tests.values()))):
         workdir.link(root / "data" / name, temporary / name)
     workdir.link(EXAMPLE / "structures", temporary / "structures")
+    workdir.link(EXAMPLE.parent / TUNER, temporary / TUNER)
     if not arm.plain:
         first = temporary / workdir.Iteration(0).root
         (first / "00.ipip/seed").mkdir(parents=True)
@@ -210,6 +224,10 @@ def run(folder: Path, arm: Arm) -> None:
         models = [str(path) for path in sorted(train.glob("graph.*"))]
         if models:
             evaluate(folder, train.parent.name, {"type": "dp", "models": models}, arm)
+    tuned = folder / workdir.Iteration(0).teacher / "task" / TUNED
+    if tuned.is_file():
+        teacher = {**FINE_TUNE["teacher"], "kwargs": {**FINE_TUNE["teacher"]["kwargs"], "path": str(tuned)}}
+        evaluate(folder.with_name(TUNED_TEACHER.name), "iter.000000", teacher, TUNED_TEACHER)
     workdir.write_json(finished, {"seconds": round(seconds)})
 
 
@@ -244,7 +262,7 @@ def explored(folder: Path, iteration: int) -> int:
 def rows(root: Path, all_arms: list[Arm]) -> list[dict[str, Any]]:
     """One row per finished arm and iteration."""
     result = []
-    for arm in [*TEACHERS, *all_arms]:
+    for arm in [*TEACHERS, TUNED_TEACHER, *all_arms]:
         parameter_file = root / arm.name / "param.json"
         for path in sorted((root / arm.name / "errors").glob("iter.*.held_out.json")):
             iteration = int(path.name.split(".")[1])
