@@ -2,13 +2,14 @@
 """Errors where MD goes: of the models of the study's arms, on frames of their own MD.
 
     python -m tests.benchmarks.mo_s_o.on_policy FOLDER [--only ARM ...]
-    python -m tests.benchmarks.mo_s_o.on_policy FOLDER --model MODEL
+    python -m tests.benchmarks.mo_s_o.on_policy FOLDER --model MODEL [--ps PS] [--temperatures KELVIN ...]
 
 FOLDER is that of one size of the study. For the last iteration of every finished arm of the group ``rounds`` and of
 those it starts from, or of those named, the first student runs NVT for 10 ps from the six structures at 1000 K (1 fs)
 and 2000 K (0.5 fs); 20 frames of each run are labelled with the reference. Finished arms are kept. Writes
 on_policy.csv, one row per arm: median frame, where the worst tenth begins, frames above 1 eV/A, runs all of whose
-frames are below 1.5. With --model the same for a frozen model, whose runs go to FOLDER; the row is printed.
+frames are below 1.5. With --model the same for a frozen model, whose runs go to FOLDER; the row is printed, and runs
+may be longer and at other temperatures.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import argparse
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dpdata
 import numpy as np
@@ -28,17 +29,20 @@ from tests.benchmarks.mo_s_o import EXAMPLE, TYPE_MAP, labeler
 from tests.benchmarks.mo_s_o.arms import SIZES, arms
 from tests.benchmarks.mo_s_o.stability import INTERVAL, LARGEST_ERROR, trajectory
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 TEMPERATURES = (1000, 2000)  # K
 LENGTH = 10.0  # ps
 FRAMES = 20  # of a run
 WRONG = 1.0  # eV/Angstrom
 
 
-def errors(folder: Path, student: Any, reference: Any) -> list[float]:
+def errors(folder: Path, ps: float, student: Any, reference: Any) -> list[float]:
     """Force RMSE on frames of a trajectory, in eV/Angstrom; inf after it has blown up or where the reference fails."""
     frames = dpdata.System(str(folder / "traj"), fmt="lammps/dump", type_map=TYPE_MAP)
     result = []
-    for number in np.arange(1, FRAMES + 1) * round(LENGTH / FRAMES / INTERVAL):
+    for number in np.arange(1, FRAMES + 1) * round(ps / FRAMES / INTERVAL):
         if number >= len(frames):
             result.append(np.inf)
             continue
@@ -52,7 +56,9 @@ def errors(folder: Path, student: Any, reference: Any) -> list[float]:
     return result
 
 
-def measure(model: Path, folder: Path) -> list[list[float]]:
+def measure(
+    model: Path, folder: Path, ps: float = LENGTH, temperatures: Sequence[int] = TEMPERATURES
+) -> list[list[float]]:
     """The errors of every run of a model."""
     from deepmd.calculator import DP
 
@@ -60,12 +66,12 @@ def measure(model: Path, folder: Path) -> list[list[float]]:
     if kept.is_file():
         return json.loads(kept.read_text())
     starts = sorted((EXAMPLE / "structures").glob("*.vasp"))
-    jobs = [(path, kelvin, folder / f"{path.stem}.{kelvin}K") for path in starts for kelvin in TEMPERATURES]
+    jobs = [(path, kelvin, folder / f"{path.stem}.{kelvin}K") for path in starts for kelvin in temperatures]
     with ThreadPoolExecutor(2) as workers:
-        for task in [workers.submit(trajectory, run, model, path, kelvin, LENGTH) for path, kelvin, run in jobs]:
+        for task in [workers.submit(trajectory, run, model, path, kelvin, ps) for path, kelvin, run in jobs]:
             task.result()
     student, reference = DP(model=str(model)), make_labeler(labeler("reference"), TYPE_MAP).ase_calculator
-    found = [errors(run, student, reference) for _, _, run in jobs]
+    found = [errors(run, ps, student, reference) for _, _, run in jobs]
     workdir.write_json(kept, found)
     return found
 
@@ -90,9 +96,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", nargs="+", default=[], metavar="ARM", help="measure these; the others are kept")
     parser.add_argument("--model", type=Path, help="a frozen model, instead of arms")
+    parser.add_argument("--ps", type=float, default=LENGTH, help="of a run of --model (default: %(default)s)")
+    parser.add_argument("--temperatures", type=int, nargs="+", default=TEMPERATURES, metavar="KELVIN")
     arguments = parser.parse_args()
     if arguments.model:
-        print(row(arguments.model.name, 0, "0", measure(arguments.model, arguments.folder)))
+        found = measure(arguments.model, arguments.folder, arguments.ps, arguments.temperatures)
+        print(row(arguments.model.name, 0, "0", found))
         return
     every = arms(SIZES[arguments.folder.name])
     group = [arm for arm in every if arm.group == "rounds"]
