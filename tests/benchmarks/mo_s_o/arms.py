@@ -277,7 +277,9 @@ def _rounds(size: Size, labels: int) -> list[Arm]:
             Arm(f"gathered-twice-{end}", "gathering", half, twice, 3, f"once-{half_end}", "train", seed=seed),
             Arm(f"dpgen-twice-{end}", "gathering", half, alone, 3, seed=seed, plain=True),
         ]
-    return result
+    few = half // 2
+    half_price = {**twice, "fp_task_max": few // STRUCTURES // 2}
+    return [*result, Arm(f"gathered-twice-{half}", "gathering", few, half_price, 3, f"once-{few}", "train")]
 
 
 def _shrink(factor: float) -> dict[str, Any]:
