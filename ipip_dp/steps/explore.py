@@ -99,15 +99,22 @@ def damage(task: Path) -> str | None:
     """What is missing of that which LAMMPS wrote, if anything is.
 
     Every row of ``model_devi.out`` needs a frame, except that an MD that blew up may lack the last ones. Frames
-    without a row, as a minimisation dumps them, do no harm.
+    without a row, as a minimisation dumps them, do no harm, unless they are so late that there should be another row.
     """
     deviations = rows(task)
     if not deviations:
         return "model_devi.out is missing, truncated or holds no row"
-    missing = sorted(deviations - {step for step, _ in frames(task)})
-    if not missing or blew_up(task):
+    if blew_up(task):
         return None
-    return f"{len(missing)} of {len(deviations)} rows of model_devi.out, the first of step {missing[0]}, have no frame"
+    steps = {step for step, _ in frames(task)}
+    missing = sorted(deviations - steps)
+    if missing:
+        number = f"{len(missing)} of {len(deviations)} rows"
+        return f"{number} of model_devi.out, the first of step {missing[0]}, have no frame"
+    last, *before = sorted(deviations, reverse=True)
+    if before and max(steps) >= 2 * last - before[0]:
+        return f"model_devi.out ends at step {last}, and frames go on to step {max(steps)}"
+    return None
 
 
 def discard_damaged(context: Context) -> list[Path]:

@@ -170,7 +170,7 @@ def test_a_truncated_exploration_is_made_again(finished, tmp_path, what):
     else:
         keep = {"rows": table.splitlines(keepends=True)[:5], "half a row": table[: len(table) // 2 + 7], "nothing": ""}
         (run.folder / task / "model_devi.out").write_text("".join(keep[what]))
-    said = stages.start_until(run, "0 6")
+    said = stages.start_until_exists(run, stages.RELABELLED)
     assert f"{task}: model_devi.out or frames are damaged; the MD runs again" in said
     assert (run.folder / task / "model_devi.out").read_text() == table
     assert same_pool(run, finished)

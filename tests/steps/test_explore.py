@@ -55,6 +55,19 @@ def test_a_truncated_task_is_discarded(context, task, what, keep):
         explore.require_whole(context, [task])
 
 
+def test_rows_that_end_before_the_frames_are_truncated_ones(task):
+    path = task / "model_devi.out"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-2]))  # each is there twice
+    assert explore.damage(task) == f"model_devi.out ends at step {STEPS[-2]}, and frames go on to step {STEPS[-1]}"
+
+
+def test_a_frame_between_two_rows_does_no_harm(task):
+    (path,) = dump_files(task)
+    with path.open("a") as file:
+        file.write(dump(STEPS[-1] + 5, TYPES))
+    assert not explore.damage(task)
+
+
 def test_frames_that_lost_atoms_are_failed_ones(context, task):
     (path,) = dump_files(task)
     path.write_text(path.read_text().replace(dump(30, TYPES), dump(30, TYPES[:2])))
