@@ -85,7 +85,7 @@ def collect(context: Context, settings: Settings) -> None:
 
 
 def relabel_pool(context: Context) -> None:
-    """Let the new teacher label the frames of the pool that an earlier one has labelled.
+    """Let the new teacher label the frames of the pool that an earlier one has labelled, if it is known of any.
 
     Raises
     ------
@@ -97,13 +97,15 @@ def relabel_pool(context: Context) -> None:
     old = [
         row for system in systems.below(iteration.pool) for row in pool.rows_labelled_by(LabelSource.TEACHER, system)
     ]
+    if not old:
+        return
     rows = explored.by_set(old)
     if not (task / "frames").is_dir():
         explored.write_chosen(context, rows, task / "frames", LabelSource.TEACHER)
     labelling.prepare(context, "teacher", task, "labels")
     labelling.label(context, "teacher", iteration.teacher, [LABELS], gate=context.gate, min_success=0)
     summary = read_summary(task / "labels")
-    if rows and not (summary and summary.labelled):
+    if not (summary and summary.labelled):
         workdir.redo(task, "labels")
         raise IpipError(f"{task}: the fine-tuned teacher has labelled no frame of the pool: {summary}")
     pool.grow(

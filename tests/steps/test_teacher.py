@@ -97,6 +97,18 @@ def test_a_command_that_leaves_nothing_is_one_line_and_runs_again(learning):
     assert context.pool == context.iteration.taught_pool
 
 
+@pytest.mark.slow
+def test_a_pool_of_which_nothing_is_known_stays(learning):
+    """Such as one of an older version, or of frames without provenance."""
+    context = learning()
+    system = dpdata.LabeledSystem("data/train/Mo9S18", fmt="deepmd/npy")
+    pool.append(context.iteration.pool, system[:2])
+    taught(context)
+    assert (context.iteration.teacher / "task/learnt.sw").is_file()
+    assert context.pool == context.iteration.pool
+    assert workdir.is_done(context.iteration.teacher)
+
+
 def test_nothing_is_learnt_unless_it_is_asked_for(make_context):
     context = make_context()
     write_pool(context.iteration.pool)

@@ -27,7 +27,7 @@ from ipip_dp import workdir
 from ipip_dp.checks import run_input as check
 from ipip_dp.config import inputs
 from ipip_dp.config.params import Params
-from ipip_dp.data import diversity, gate, labelled, systems
+from ipip_dp.data import diversity, gate, labelled, provenance, systems
 from ipip_dp.labelers import predict
 from ipip_dp.steps import pretrain
 from ipip_dp.steps.context import Context
@@ -186,7 +186,11 @@ def prepare(root: Path, arm: Arm, size: Size) -> Path:
         if arm.after:
             share(root / arm.after, temporary, arm.stage)
         if not (first / "00.ipip/pool").exists():
-            shutil.copytree(root / "data" / arm.first_pool, first / "00.ipip/pool")
+            pool = first / "00.ipip/pool"
+            for path in (root / "data" / arm.first_pool).iterdir():
+                system = dpdata.LabeledSystem(str(path), fmt="deepmd/npy", type_map=TYPE_MAP)
+                provenance.mark(system, provenance.LabelSource.TEACHER, 0)
+                systems.write(system, pool / path.name)
         known = systems.find([temporary / arm.train, first / "00.ipip/pool"])
         bounds = gate.measured(block.data for path in known for block in labelled.read(path, TYPE_MAP))
         workdir.write_json(temporary / workdir.GATE, bounds.limits())
