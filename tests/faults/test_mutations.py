@@ -281,6 +281,7 @@ def refusals(run: Run, count: int) -> None:
         assert not list(run.folder.glob("iter.*")) and not (run.folder / "record.dpgen").exists()
 
     refused()
+    write(run, *originals)
     assert done
 
 
