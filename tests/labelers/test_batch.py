@@ -83,6 +83,13 @@ def test_all_failed_gives_zero_frames_when_allowed():
     assert len(dpdata.LabeledSystem("labels", fmt="ipip/labels")) == 0
 
 
+def test_a_labeler_that_cannot_be_made_leaves_the_folder_to_the_next():
+    write(mos2(n_frames=2))
+    with pytest.raises(IpipError, match="no package nowhere"):
+        label("data", {"type": "ase", "calculator": "nowhere:X"})
+    assert label("data", counting()).labelled == 2
+
+
 def test_finished_output_is_returned_and_another_job_refused():
     write(mos2(n_frames=2))
     first = label("data", counting())
