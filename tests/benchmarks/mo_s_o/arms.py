@@ -332,7 +332,7 @@ def _students(size: Size, labels: int) -> list[Arm]:
     return [
         Arm(f"dpa4c-equal-time-{labels}", "students", labels, {**DPA4C, **sixth}),
         Arm(f"dpa4c-{labels}", "students", labels, DPA4C),
-        Arm(f"tuned-teacher-{labels}", "students", labels, {"ipip.teacher_fine_tune": FINE_TUNE}),
+        Arm(f"tuned-teacher-{labels}", "tuned teacher", labels, {"ipip.teacher_fine_tune": FINE_TUNE}),
         Arm(f"four-students-{labels}", "students", labels, {"numb_models": 4}),
         Arm(f"one-pretraining-four-students-{labels}", "students", labels, shared),
     ]

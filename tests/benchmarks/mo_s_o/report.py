@@ -250,8 +250,9 @@ def seeds_table(rows: list[dict[str, Any]]) -> str:
 def write(root: Path) -> None:
     """Write study.png, labels.png and study.md beside results.csv."""
     rows = read(root / "results.csv")
-    summary_picture(rows, root / "labels.png")
-    picture(rows, root / "study.png")
+    if any(row["group"] == "labels" for row in rows):  # not with --only and other arms
+        summary_picture(rows, root / "labels.png")
+        picture(rows, root / "study.png")
     parts = [
         "Force RMSE in eV/Å; ± is half the difference between the two students. Of arms with two rounds the second "
         "is shown.\n",
