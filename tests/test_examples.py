@@ -98,10 +98,8 @@ def test_bonds_of_the_cluster_in_sulfur(tmp_path):
 def test_chgnet_is_fine_tuned(tmp_path):
     """With a script of examples/, to the teacher that the docs name."""
     text = (ROOT / "docs/how_to/fine_tune_teacher.md").read_text()
-    keys = json.loads(
-        "{" + re.search(r'"teacher_fine_tune": \{\n  "command": "python.*?\n\}\n', text, re.DOTALL)[0] + "}"
-    )
-    settings = keys["teacher_fine_tune"]
+    blocks = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    (settings,) = (json.loads(f"{{{block}}}")["ipip"]["teacher_fine_tune"] for block in blocks if "chgnet" in block)
     frames = dpdata.LabeledSystem(str(EXAMPLES / "mo_s_o_cp2k/data/train/Mo3S11O6"), fmt="deepmd/npy")[:4]
     write(tmp_path / "data.extxyz", frames.to("ase/structure"))
     _, name, _, result = settings["command"].split()
