@@ -11,6 +11,7 @@ import dpdata
 import numpy as np
 import pytest
 
+from ipip_dp.data.gate import OF_FRAMES
 from tests.conftest import ENVIRONMENT, short
 from tests.faults import stages
 
@@ -33,6 +34,7 @@ def change(run, **ipip):
 
 
 N_EXPLORED = 11
+WITHOUT_THEM = "the run goes on without them; they are counted"
 
 
 def n_frames(folder):
@@ -75,13 +77,22 @@ def relabelling(finished, folder, share, how):
     return run
 
 
-@pytest.mark.fault("the teacher fails on 30% of the candidates", "the run goes on without them; they are counted")
-def test_a_teacher_that_fails_on_some_candidates(finished, tmp_path):
-    run = relabelling(finished, tmp_path / "run", 0.5, "huge")
+@pytest.mark.parametrize(
+    "share",
+    [
+        pytest.param(0.5, marks=pytest.mark.fault("the teacher fails on 30% of the candidates", WITHOUT_THEM)),
+        pytest.param(
+            1.0, marks=[pytest.mark.full, pytest.mark.fault("the gate refuses all labels of the teacher", WITHOUT_THEM)]
+        ),
+    ],
+)
+def test_a_teacher_whose_forces_are_absurd(finished, tmp_path, share):
+    run = relabelling(finished, tmp_path / "run", share, "huge")
     stages.start_until_exists(run, stages.RELABELLED)
     summary = json.loads((run.folder / "iter.000000/00.ipip/relabel/summary.json").read_text())
     failures = json.loads((run.folder / "iter.000000/00.ipip/relabel/teacher/labels/failed.json").read_text())
-    assert 0 < len(failures) < N_EXPLORED - summary["labelled"]["students"]
+    asked = N_EXPLORED - summary["labelled"]["students"]
+    assert 0 < len(failures) < asked or share == 1 and len(failures) == asked
     assert summary["rejected"] == len(failures)
     assert summary["added"] == sum(summary["labelled"].values()) == N_EXPLORED - len(failures)
     forces = [np.load(path) for path in run.folder.glob("iter.000001/00.ipip/pool/*/set.*/force.npy")]
@@ -98,8 +109,13 @@ def test_a_teacher_that_fails_on_every_candidate(finished, tmp_path, how):
     assert not (run.folder / "iter.000001/00.ipip/pool").exists()
     stages.start_until_exists(run, stages.RELABELLED, MENDED="yes")
     summary = json.loads((run.folder / "iter.000000/00.ipip/relabel/summary.json").read_text())
+    failures = json.loads((run.folder / "iter.000000/00.ipip/relabel/teacher/labels/failed.json").read_text())
     assert summary["labelled"]["teacher"] > 0
-    assert summary["added"] + summary["rejected"] == N_EXPLORED  # the gate may refuse labels of the mended one, too
+    assert all(
+        failure["reason"].startswith(OF_FRAMES) for failure in failures
+    )  # nothing that the teacher is to blame for
+    assert summary["rejected"] == len(failures)
+    assert summary["added"] == sum(summary["labelled"].values()) == N_EXPLORED - len(failures)
 
 
 @pytest.mark.fault("the reference fails on some frames", "up to ratio_failed the run goes on; they are listed")

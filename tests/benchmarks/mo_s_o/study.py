@@ -308,8 +308,8 @@ def main() -> None:
         evaluate(root / arm.name, "iter.000000", labeler("teacher"), arm)
     wanted = set(arguments.only) or {arm.name for arm in all_arms}
     for arm in reversed(all_arms):
-        if arm.name in wanted:
-            wanted |= {arm.after} if arm.after else set()
+        if arm.name in wanted and arm.after:
+            wanted.add(arm.after)
     for arm in all_arms:
         if arm.name not in wanted:
             continue
