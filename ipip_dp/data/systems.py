@@ -10,7 +10,6 @@ path of its folder.
 
 from __future__ import annotations
 
-import glob
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +35,8 @@ LABELLED = ("cells", "coords", "energies", "forces")
 def below(folder: Path) -> list[Path]:
     """The systems below a folder, at any depth and through links, in a fixed order.
 
+    No folder is searched twice, whatever links lead back to it, and hidden ones never.
+
     Raises
     ------
     IpipError
@@ -44,8 +45,14 @@ def below(folder: Path) -> list[Path]:
     if not os.path.isdir(folder):  # unlike Path.is_dir, false for names that no file can have
         problem = "is not a folder" if os.path.exists(folder) else "does not exist"
         raise IpipError(f"data folder {folder} {problem}; expected a folder with deepmd/npy systems")
-    pattern = f"{glob.escape(str(folder))}/**/type.raw"  # unlike Path.rglob, glob follows links
-    return sorted(Path(raw).parent for raw in glob.glob(pattern, recursive=True))
+    found, searched = [], set()
+    for root, names, files in os.walk(folder, followlinks=True):
+        if "type.raw" in files:
+            found.append(Path(root))
+        real = os.path.realpath(root)
+        names[:] = [] if real in searched else sorted(name for name in names if not name.startswith("."))
+        searched.add(real)
+    return sorted(found)
 
 
 def find(folders: Sequence[Path]) -> list[Path]:
