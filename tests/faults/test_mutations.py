@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from deepmd.utils import argcheck
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -44,6 +46,14 @@ def many(count: int) -> Any:
     return settings(
         max_examples=count, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
     )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_schema():
+    """DeePMD-kit makes its schema anew for every input that it checks, which takes longer than all the rest."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(argcheck, "gen_args", functools.cache(argcheck.gen_args))
+        yield
 
 
 @pytest.fixture(scope="module", params=["mo_s_quick", "mo_s_o"])
