@@ -17,7 +17,7 @@ from ipip_dp.data.gate import have_volume
 from ipip_dp.errors import IpipError
 from ipip_dp.labelers import kind_of, labeler_files
 from ipip_dp.labelers.read import read_frames
-from ipip_dp.steps.seed_pool import start_structures
+from ipip_dp.steps.seed_pool import start_format, start_structures
 from ipip_dp.text import is_positive, reason, shown
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def check_structures(jdata: dict[str, Any], structures: dict[Path, dpdata.System
     from dpdata.format import Format
     from dpdata.periodic_table import ELEMENTS
 
-    fmt = jdata.get("sys_format", "vasp/poscar")
+    fmt = start_format(jdata)
     if fmt not in Format.get_formats():
         yield f"sys_format: expected a format of dpdata, as vasp/poscar, found {shown(fmt)}"
         return

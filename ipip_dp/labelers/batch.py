@@ -137,7 +137,7 @@ def label_groups(
     if finished is not None:
         return finished
     partial = output / PARTIAL
-    if (partial / "job.json").is_file() and any(partial.glob("*.npz")):  # without labels it is nobody's
+    if (partial / "job.json").is_file() and partial_labels.any_saved(partial):  # without labels it is nobody's
         _check_same_job(json.loads((partial / "job.json").read_text()), job, partial)
     workdir.write_json(partial / "job.json", {"job": job})
 

@@ -39,6 +39,11 @@ def keep_labels(output: Path, labels: dict[str, np.ndarray]) -> None:
     workdir.write_npz(output / PARTIAL / "group0.0.npz", frames=np.arange(len(labels["energies"])), **labels)
 
 
+def any_saved(partial: Path) -> bool:
+    """Whether labels of any group are there."""
+    return any(partial.glob("group*.npz"))
+
+
 def saved(partial: Path, group: int) -> Iterator[tuple[list[int], dict[str, np.ndarray]]]:
     """Yield (frames, labels) of every saved file of a group."""
     for path in sorted(partial.glob(f"group{group}.*.npz")):

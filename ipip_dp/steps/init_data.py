@@ -96,7 +96,7 @@ def _try_reference(context: Context) -> None:
     if (TRIAL / "labels" / labels_format.MARKER).is_file():
         return
     starts = [path for _, path in seed_pool.start_structures(context.jdata)]
-    fmt = context.jdata.get("sys_format", "vasp/poscar")
+    fmt = seed_pool.start_format(context.jdata)
     temporary = workdir.fresh(TRIAL / ".frames.tmp")
     for number, group in enumerate(read_frames(starts, context.type_map, fmt)):
         if context.jdata.get("model_devi_nopbc"):

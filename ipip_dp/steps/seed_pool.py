@@ -34,6 +34,11 @@ def start_structures(jdata: dict[str, Any]) -> list[tuple[str, Path]]:
     return structures
 
 
+def start_format(jdata: dict[str, Any]) -> str:
+    """The format of these files, as dpdata names it; without ``sys_format`` DP-GEN's default."""
+    return jdata.get("sys_format", "vasp/poscar")
+
+
 def prepare_md(
     context: Context, work_path: Path, temperatures: Sequence[float], nsteps: int, interval: int
 ) -> list[str]:
@@ -61,7 +66,7 @@ def prepare_md(
         settings = {
             "labeler": context.params.teacher,
             "type_map": context.type_map,
-            "format": context.jdata.get("sys_format", "vasp/poscar"),
+            "format": start_format(context.jdata),
             "temperatures": list(temperatures),
             "timestep": params.teacher_md.timestep,
             "friction": params.teacher_md.friction,
