@@ -16,6 +16,7 @@ SCHEDULE = "default_training_param.learning_rate"
 BATCH = "default_training_param.training.training_data.batch_size"
 DESCRIPTOR = "default_training_param.model.descriptor"
 FITTING_NET = "default_training_param.model.fitting_net"
+LOSS = "default_training_param.loss"
 FORGET = "ipip.forget"
 NONE = {f"{FORGET}.method": "none"}
 RELABEL = "ipip.relabel"
@@ -165,7 +166,8 @@ def arms(size: Size) -> list[Arm]:
     result += (
         _exploration(size) + _forgetting(middle) + _data(middle) + _students(size, middle) + _convergence(size, middle)
     )
-    return [*result, *_batches(middle), *_pbe(size), *_settings(size), *_rounds(size, middle), *_curve(size)]
+    rounds, curve = _rounds(size, middle), _curve(size)
+    return [*result, *_batches(middle), *_losses(middle), *_pbe(size), *_settings(size), *rounds, *curve]
 
 
 def _question(labels: int, seed: int, after: str | None) -> list[Arm]:
@@ -355,6 +357,21 @@ def _batches(labels: int) -> list[Arm]:
         Arm(f"batch4-{_end(labels, seed)}", "batch size", labels, {BATCH: 4, "init_batch_size": [4]}, seed=seed)
         for seed in (1, 2, 3)
     ]
+
+
+def _losses(labels: int) -> list[Arm]:
+    """Huber's loss, which large errors of few atoms own less, instead of squared errors."""
+    result = []
+    for seed in (1, 2, 3):
+        end = _end(labels, seed)
+        for delta in (0.01, 0.3):  # of energies per atom and of forces; DeePMD-kit's own is 0.01
+            huber = {"use_huber": True, "huber_delta": delta}
+            both = {f"{LOSS}.{key}": value for key, value in huber.items()}
+            result.append(Arm(f"huber{delta}-{end}", "loss", labels, both, seed=seed))
+            result.append(Arm(f"huber{delta}-scratch-{end}", "loss", labels, both, plain=True, seed=seed))
+        pretraining = {f"ipip.pretrain.loss.{key}": value for key, value in huber.items()}
+        result.append(Arm(f"huber{delta}-pretraining-{end}", "loss", labels, pretraining, seed=seed))
+    return result
 
 
 def _pbe(size: Size) -> list[Arm]:

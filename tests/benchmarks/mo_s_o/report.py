@@ -23,6 +23,7 @@ ERRORS = ("held_out_ensemble", "paper_ensemble")
 ERROR = ERRORS[0]
 TEXTS = ("name", "group", "reference")
 KINDS = {"scratch": "DP-GEN without IPIP", "once": "pretrained once", "ipip": "IPIP, two rounds"}
+DPA4C_KINDS = {"curve-alone": KINDS["scratch"], "curve-pretrained": KINDS["once"]}
 EXPLORED = "explored-240"  # the arm whose rounds are drawn against their labels
 SPAN = 0.1  # eV/Å that a panel shows at least, so that noise does not look large
 COLORS = {
@@ -78,6 +79,21 @@ def labels_panel(axes: Axes, rows: list[dict[str, Any]]) -> None:
     axes.xaxis.set_major_formatter("{x:.0f}")
     axes.set(xlabel="reference labels", ylabel="held-out force RMSE (eV/Å)")
     axes.set_title("how much better, for the same labels?")
+    axes.legend(frameon=False, fontsize=8)
+
+
+def dpa4c_panel(axes: Axes, rows: list[dict[str, Any]]) -> None:
+    """Error of one DPA4C student against the number of labels, at equal steps."""
+    answers = [row for row in rows if row["group"] == "curve"]
+    for kind, text in DPA4C_KINDS.items():
+        curve(axes, [(row["labels"], row[ERROR]) for row in answers if row["name"].startswith(f"{kind}-")], text)
+    axes.set_xscale("log")
+    axes.minorticks_off()
+    axes.set_xticks(sorted({row["labels"] for row in answers}))
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.set(xlabel="reference labels", ylabel="held-out force RMSE (eV/Å)")
+    axes.set_title("one DPA4C student, 18,000 steps in all")
     axes.legend(frameon=False, fontsize=8)
 
 
@@ -168,6 +184,7 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
         "equal compute": (f"equal training steps ({middle:.0f} labels)", beside),
         "forgetting": ("which forgetting, and when", beside),
         "batch size": (f"4 frames a batch ({middle:.0f} labels)", f"once-{middle:.0f}"),
+        "loss": (f"Huber's loss ({middle:.0f} labels)", f"once-{middle:.0f}"),
         "pool size": ("how many frames to pretrain on", f"once-{middle:.0f}"),
         "pool": ("what the second round trains on", beside),
         "students": ("four students", f"once-{middle:.0f}"),
@@ -178,6 +195,8 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
     curves = [lambda axes: labels_panel(axes, rows)]
     if any(row["group"] in ("steps", "equal compute") for row in last):
         curves.append(lambda axes: steps_panel(axes, rows, middle))
+    if any(row["group"] == "curve" for row in last):
+        curves.append(lambda axes: dpa4c_panel(axes, last))
     panels = len(curves) + len(groups)
     columns = min(3, panels)
     lines = -(-panels // columns)
