@@ -30,6 +30,7 @@ from tests.benchmarks.mo_s_o.study import DPGEN, change, compared, take_part
 
 RUN_DATA = Path("data/train")  # where `ipip new` puts the training frames
 FIRST = Path("iter.000000")
+ARMS = ("pretrained", "from-nothing")
 TAUGHT = ("00.ipip/seed", "00.ipip/pool")  # the teacher's MD, the same for all
 
 
@@ -53,7 +54,7 @@ def parameters(new: Path, options: argparse.Namespace, pretrained: bool, seed: i
     """The param.json of one run."""
     param = json.loads((new / "param.json").read_text())
     ipip, training = param["ipip"], param["default_training_param"]["training"]
-    param.update(numb_models=2, model_devi_jobs=[])
+    param.update(numb_models=options.numb_models, model_devi_jobs=[])
     if options.students == "dpa4c":
         change(param, {**DPA4C, BATCH: "auto:96"})
     ipip.update(seed=seed, check_interval=0.5, held_out=[str(options.test[0].resolve())])
@@ -114,6 +115,8 @@ def main() -> None:
     parser.add_argument("--labels", type=int, nargs="+", default=[60, 240])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--students", choices=["se_e2_a", "dpa4c"], default="se_e2_a", help="(default: %(default)s)")
+    parser.add_argument("--numb-models", type=int, default=2, help="students of a run (default: %(default)s)")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS, help="(default: both)")
     parser.add_argument("--pretrain", type=int, default=12000, help="steps (default: %(default)s)")
     parser.add_argument("--finetune", type=int, default=6000, help="steps (default: %(default)s)")
     options = parser.parse_args()
@@ -133,7 +136,7 @@ def main() -> None:
         for number in options.labels:
             labels = root / "labels" / str(number)
             take_part(options.train, labels, number, type_map)
-            for arm in ("pretrained", "from-nothing"):
+            for arm in options.arms:
                 folder = root / f"{arm}-{number}-seed{seed}"
                 shared = {**taught, **pretrained} if arm == "pretrained" else {}
                 prepare(folder, new, labels, parameters(new, options, arm == "pretrained", seed), shared)
