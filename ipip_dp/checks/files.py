@@ -6,6 +6,7 @@ from __future__ import annotations
 import glob
 import json
 import math
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -177,7 +178,7 @@ def check_data(jdata: dict[str, Any], params: Params) -> Iterator[str]:
                     labelled.check_frames(system)
                     frames[key].update(dict.fromkeys(labelled.frame_digests(system), system))
             except IpipError as error:
-                yield f"{key}: {error}{'' if path.exists() else hint}"
+                yield f"{key}: {error}{'' if os.path.exists(path) else hint}"  # unlike Path.exists, false for any name
     train, held_out = frames.values()
     shared = [system for frame, system in held_out.items() if frame in train]
     if shared:
