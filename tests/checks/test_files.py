@@ -127,6 +127,12 @@ def test_conflict(run, key, value, text):
     assert found(run, {key: value}) == [f"param.json: {text.format(folder=run.folder)}"]
 
 
+def test_a_name_that_no_folder_can_have(run):
+    name = "x" * 5000
+    (line,) = found(run, {"init_data_prefix": name})
+    assert line.startswith(f"param.json: init_data_sys: data folder {name}/data/train does not exist; expected ")
+
+
 def test_missing_extra_is_named(run, monkeypatch):
     find_spec = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name, *_: None if name == "tblite" else find_spec(name))
