@@ -222,7 +222,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     """The last iteration of every arm in Markdown, all of exploring ones; students: mean error and spread."""
     last = last_rounds(rows)
     rows = [row for row in rows if row["group"] == "exploration" or row in last]
-    teachers = {row["reference"]: row for row in rows if row["group"] == "teacher"}
+    teachers = {row["reference"]: row for row in rows if row["group"] == "teacher" and not row["labels"]}
     columns = (
         "arm",
         "labels",
