@@ -152,7 +152,7 @@ def data_to_make(jdata: dict[str, Any], params: Params) -> list[Path]:
     folders = _data_folders(jdata, params)
     to_make = [path for paths in folders.values() for path in paths]
     can = params.reference is not None and all(len(paths) == 1 for paths in folders.values())
-    return to_make if can and not any(path.exists() for path in to_make) else []
+    return to_make if can and not any(os.path.exists(path) for path in to_make) else []
 
 
 def _data_folders(jdata: dict[str, Any], params: Params) -> dict[str, list[Path]]:
