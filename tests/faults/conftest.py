@@ -68,8 +68,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     path = session.config.getoption("fault_table", default=None)
-    alone = not hasattr(session.config, "workerinput")  # a worker of pytest-xdist knows a part of them
-    if path is None or not _seen or not alone:
+    is_worker = hasattr(session.config, "workerinput")  # of pytest-xdist, which knows a part of them
+    if path is None or not _seen or is_worker:
         return
     outcomes = [outcome for tests in _seen.values() for outcome in tests.values()]
     text = HEAD.format(

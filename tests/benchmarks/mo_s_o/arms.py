@@ -166,8 +166,8 @@ def arms(size: Size) -> list[Arm]:
     result += (
         _exploration(size) + _forgetting(middle) + _data(middle) + _students(size, middle) + _convergence(size, middle)
     )
-    rounds, curve = _rounds(size, middle), _curve(size)
-    return [*result, *_batches(middle), *_losses(middle), *_pbe(size), *_settings(size), *rounds, *curve]
+    result += _batches(middle) + _losses(middle) + _pbe(size) + _settings(size)
+    return [*result, *_rounds(size, middle), *_curve(size)]
 
 
 def _question(labels: int, seed: int, after: str | None) -> list[Arm]:
@@ -365,12 +365,9 @@ def _losses(labels: int) -> list[Arm]:
     for seed in (1, 2, 3):
         end = _end(labels, seed)
         for delta in (0.01, 0.3):  # of energies per atom and of forces; DeePMD-kit's own is 0.01
-            huber = {"use_huber": True, "huber_delta": delta}
-            both = {f"{LOSS}.{key}": value for key, value in huber.items()}
-            result.append(Arm(f"huber{delta}-{end}", "loss", labels, both, seed=seed))
-            result.append(Arm(f"huber{delta}-scratch-{end}", "loss", labels, both, plain=True, seed=seed))
-        pretraining = {f"ipip.pretrain.loss.{key}": value for key, value in huber.items()}
-        result.append(Arm(f"huber{delta}-pretraining-{end}", "loss", labels, pretraining, seed=seed))
+            huber = {f"{LOSS}.use_huber": True, f"{LOSS}.huber_delta": delta}
+            result.append(Arm(f"huber{delta}-{end}", "loss", labels, huber, seed=seed))
+            result.append(Arm(f"huber{delta}-scratch-{end}", "loss", labels, huber, plain=True, seed=seed))
     return result
 
 

@@ -72,13 +72,19 @@ def labels_panel(axes: Axes, rows: list[dict[str, Any]]) -> None:
     rounds = [(row["labels"], row[ERROR]) for row in rows if row["name"] == EXPLORED]
     if rounds:
         curve(axes, rounds, "IPIP, labels of explored frames")
+    ticks = {row["labels"] for row in answers} | {labels for labels, _ in rounds[-1:]}
+    label_axes(axes, ticks, "how much better, for the same labels?")
+
+
+def label_axes(axes: Axes, ticks: set[float], title: str) -> None:
+    """What panels of error against labels have in common."""
     axes.set_xscale("log")
     axes.minorticks_off()
-    axes.set_xticks(sorted({row["labels"] for row in answers} | {labels for labels, _ in rounds[-1:]}))
+    axes.set_xticks(sorted(ticks))
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_formatter("{x:.0f}")
     axes.set(xlabel="reference labels", ylabel="held-out force RMSE (eV/Å)")
-    axes.set_title("how much better, for the same labels?")
+    axes.set_title(title)
     axes.legend(frameon=False, fontsize=8)
 
 
@@ -87,14 +93,8 @@ def dpa4c_panel(axes: Axes, rows: list[dict[str, Any]]) -> None:
     answers = [row for row in rows if row["group"] == "curve"]
     for kind, text in DPA4C_KINDS.items():
         curve(axes, [(row["labels"], row[ERROR]) for row in answers if row["name"].startswith(f"{kind}-")], text)
-    axes.set_xscale("log")
-    axes.minorticks_off()
-    axes.set_xticks(sorted({row["labels"] for row in answers}))
-    axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.set(xlabel="reference labels", ylabel="held-out force RMSE (eV/Å)")
-    axes.set_title("one DPA4C student, 18,000 steps in all")
-    axes.legend(frameon=False, fontsize=8)
+    steps = answers[0]["pretraining_steps"] + answers[0]["finetuning_steps"]
+    label_axes(axes, {row["labels"] for row in answers}, f"one DPA4C student, {steps:,.0f} steps in all")
 
 
 def by_seeds(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
