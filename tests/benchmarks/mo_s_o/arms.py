@@ -281,7 +281,13 @@ def _rounds(size: Size, labels: int) -> list[Arm]:
         ]
     few = half // 2
     half_price = {**twice, "fp_task_max": few // STRUCTURES // 2}
-    return [*result, Arm(f"gathered-twice-{half}", "gathering", few, half_price, 3, f"once-{few}", "train")]
+    third_md = {key.replace("jobs.1", "jobs.2"): value for key, value in second_md.items()}
+    thrice = {**twice, **third_md, "fp_task_max": (labels - few) // STRUCTURES // 3}
+    return [
+        *result,
+        Arm(f"gathered-twice-{half}", "gathering", few, half_price, 3, f"once-{few}", "train"),
+        Arm(f"gathered-thrice-{labels}", "gathering", few, thrice, 4, f"once-{few}", "train"),
+    ]
 
 
 def _shrink(factor: float) -> dict[str, Any]:
