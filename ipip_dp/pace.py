@@ -16,8 +16,11 @@ class Pace(NamedTuple):
     done: int
 
     def since(self, earlier: Pace | None) -> Pace:
-        """The moment to reckon from: the last one before work began to show, so that waiting does not count."""
-        return earlier if earlier is not None and earlier.done < self.done else self
+        """The moment to reckon from: waiting does not count, nor does the start of a training, as long as many steps.
+
+        So it is the first at which work shows; where a part was done already, the last before it goes on.
+        """
+        return earlier if earlier is not None and 0 < earlier.done < self.done else self
 
     def left(self, since: Pace | None, total: int) -> float | None:
         """Seconds until the total is reached, if work goes on as since an earlier moment; None if it does not show."""

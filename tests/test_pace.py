@@ -40,3 +40,11 @@ def test_the_rest_takes_as_long_as_the_work_since_it_began_to_show():
     assert Pace(600, 50).left(since, 100) is None
     assert Pace(700, 100).left(since, 100) is None  # all is done
     assert Pace(800, 5).since(since) == Pace(800, 5)  # it began anew
+
+
+def test_the_start_of_a_training_does_not_count():
+    since = None
+    for now in (Pace(0, 0), Pace(80, 1), Pace(90, 301)):
+        since = now.since(since)
+    assert since == Pace(80, 1)
+    assert Pace(90, 301).left(since, 901) == pytest.approx(20)
