@@ -223,19 +223,20 @@ def _exploration(size: Size) -> list[Arm]:
 
 
 def _curve(size: Size) -> list[Arm]:
-    """Error against labels: one DPA4C student, pretrained or from nothing, at equal steps."""
+    """Error against labels: one DPA4C student, from nothing or pretrained for two thirds, or one, of as many steps."""
     one = {**DPA4C, "numb_models": 1}
-    pretrained = {**one, PRETRAIN: size.pretrain // 2, FINETUNE: 2 * size.finetune}
-    alone = {**one, FINETUNE: pretrained[PRETRAIN] + pretrained[FINETUNE]}
+    alone = {**one, FINETUNE: size.pretrain + size.finetune}
+    less = {**one, PRETRAIN: size.pretrain // 2, FINETUNE: size.finetune + size.pretrain // 2}
     result = []
     for seed in (1, 2, 3):
-        first = f"curve-pretrained-{_end(CURVE[0], seed)}"
         for labels in CURVE:
-            end, after = _end(labels, seed), first if labels != CURVE[0] else None
-            result += [
-                Arm(f"curve-pretrained-{end}", "curve", labels, pretrained, after=after, stage="pretrain", seed=seed),
-                Arm(f"curve-alone-{end}", "curve", labels, alone, plain=True, seed=seed),
-            ]
+            end = _end(labels, seed)
+            for kind, changes in (("pretrained", one), ("pretrained-less", less)):
+                first = f"curve-{kind}-{_end(CURVE[0], seed)}"
+                after = first if labels != CURVE[0] else None
+                arm = Arm(f"curve-{kind}-{end}", "curve", labels, changes, after=after, stage="pretrain", seed=seed)
+                result.append(arm)
+            result.append(Arm(f"curve-alone-{end}", "curve", labels, alone, plain=True, seed=seed))
     return result
 
 
@@ -366,7 +367,7 @@ def _batches(labels: int) -> list[Arm]:
 
 
 def _losses(labels: int) -> list[Arm]:
-    """Huber's loss, which large errors of few atoms own less, instead of squared errors."""
+    """Huber's loss, which large errors of few atoms own less, instead of squared errors; more weight of energies."""
     result = []
     for seed in (1, 2, 3):
         end = _end(labels, seed)
@@ -374,6 +375,14 @@ def _losses(labels: int) -> list[Arm]:
             huber = {f"{LOSS}.use_huber": True, f"{LOSS}.huber_delta": delta}
             result.append(Arm(f"huber{delta}-{end}", "loss", labels, huber, seed=seed))
             result.append(Arm(f"huber{delta}-scratch-{end}", "loss", labels, huber, plain=True, seed=seed))
+        # Where the prefactor of energies is 1, at the end or all the time, that of forces is 100 elsewhere.
+        weights: dict[str, dict[str, float]] = {"forces10": {"limit_pref_f": 10}}
+        for forces in (10, 100):
+            weights[f"level{forces}"] = {"start_pref_e": 1, "start_pref_f": forces, "limit_pref_f": forces}
+        for name, prefactors in weights.items():
+            changes = {f"{LOSS}.{key}": value for key, value in prefactors.items()}
+            arm = Arm(f"{name}-{end}", "loss", labels, changes, after=f"once-{end}", stage="pretrain", seed=seed)
+            result.append(arm)
     return result
 
 

@@ -23,7 +23,11 @@ ERRORS = ("held_out_ensemble", "paper_ensemble")
 ERROR = ERRORS[0]
 TEXTS = ("name", "group", "reference")
 KINDS = {"scratch": "DP-GEN without IPIP", "once": "pretrained once", "ipip": "IPIP, two rounds"}
-DPA4C_KINDS = {"curve-alone": KINDS["scratch"], "curve-pretrained": KINDS["once"]}
+DPA4C_KINDS = {
+    "curve-alone": KINDS["scratch"],
+    "curve-pretrained": "pretrained once, two thirds of the steps",
+    "curve-pretrained-less": "pretrained once, a third of the steps",
+}
 EXPLORED = "explored-240"  # the arm whose rounds are drawn against their labels
 SPAN = 0.1  # eV/Å that a panel shows at least, so that noise does not look large
 COLORS = {
@@ -31,6 +35,8 @@ COLORS = {
     "pretrained once": "tab:orange",
     "pretrained once, longer": "tab:purple",
     "pretrained once, fine-tuned longer": "tab:orange",
+    "pretrained once, two thirds of the steps": "tab:orange",
+    "pretrained once, a third of the steps": "tab:purple",
     "IPIP, two rounds": "tab:green",
     "IPIP, labels of explored frames": "tab:red",
 }
@@ -92,7 +98,9 @@ def dpa4c_panel(axes: Axes, rows: list[dict[str, Any]]) -> None:
     """Error of one DPA4C student against the number of labels, at equal steps."""
     answers = [row for row in rows if row["group"] == "curve"]
     for kind, text in DPA4C_KINDS.items():
-        curve(axes, [(row["labels"], row[ERROR]) for row in answers if row["name"].startswith(f"{kind}-")], text)
+        names = {f"{kind}-{row['labels']:.0f}" for row in answers}
+        points = [(row["labels"], row[ERROR]) for row in answers if row["name"].partition("-seed")[0] in names]
+        curve(axes, points, text)
     steps = answers[0]["pretraining_steps"] + answers[0]["finetuning_steps"]
     label_axes(axes, {row["labels"] for row in answers}, f"one DPA4C student, {steps:,.0f} steps in all")
 
@@ -184,7 +192,7 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
         "equal compute": (f"equal training steps ({middle:.0f} labels)", beside),
         "forgetting": ("which forgetting, and when", beside),
         "batch size": (f"4 frames a batch ({middle:.0f} labels)", f"once-{middle:.0f}"),
-        "loss": (f"Huber's loss ({middle:.0f} labels)", f"once-{middle:.0f}"),
+        "loss": (f"the loss ({middle:.0f} labels)", f"once-{middle:.0f}"),
         "pool size": ("how many frames to pretrain on", f"once-{middle:.0f}"),
         "pool": ("what the second round trains on", beside),
         "students": ("four students", f"once-{middle:.0f}"),
@@ -219,7 +227,10 @@ def markdown(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """The last iteration of every arm in Markdown, all of exploring ones; students: mean error and spread."""
+    """The last iteration of every arm in Markdown, all of exploring ones; students: mean error and spread.
+
+    Energies, of the mean of the students, after alignment for each element.
+    """
     last = last_rounds(rows)
     rows = [row for row in rows if row["group"] == "exploration" or row in last]
     teachers = {row["reference"]: row for row in rows if row["group"] == "teacher" and not row["labels"]}
@@ -231,6 +242,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         "held-out: student",
         "held-out: ensemble",
         "below teacher",
+        "held-out: energy (meV/atom)",
         "paper's structure: ensemble",
         "below teacher",
     )
@@ -238,6 +250,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         below = [1 - row[error] / teachers[row["reference"]][error] for error in ERRORS]
         held_out, paper = ("" if np.isnan(part) else f"{part:.0%}" for part in below)
+        energies = [1000 * row[f"held_out_energy_{kind}"] for kind in ("aligned", "raw")]
+        energy = "" if np.isnan(energies[0]) else f"{energies[0]:.0f} (raw {energies[1]:.0f})"
         cells = [
             row["name"],
             f"{row['labels']:.0f}",
@@ -246,6 +260,7 @@ def table(rows: list[dict[str, Any]]) -> str:
             f"{row['held_out_student']:.3f} ± {row['held_out_spread'] / 2:.3f}",
             f"{row['held_out_ensemble']:.3f}",
             held_out,
+            energy,
             f"{row['paper_ensemble']:.3f}" if paper else "",
             paper,
         ]

@@ -281,6 +281,12 @@ def rows(root: Path, all_arms: list[Arm]) -> list[dict[str, Any]]:
                 row[f"{column}_student"] = round(float(np.mean(students)), 4) if errors else ""
                 row[f"{column}_spread"] = round(float(np.ptp(students)), 4) if errors else ""
                 row[f"{column}_ensemble"] = round(errors["ensemble"]["force_rmse"], 4) if errors else ""
+            for column in COLUMNS:
+                file = path.with_name(path.name.replace("held_out", column))
+                mean = json.loads(file.read_text())["ensemble"] if file.is_file() else {}
+                for kind in ("raw", "aligned"):
+                    error = mean.get(f"energy_rmse_per_atom_{kind}")
+                    row[f"{column}_energy_{kind}"] = "" if error is None else round(error, 4)
             result.append(row)
     return result
 
