@@ -73,7 +73,8 @@ class _Collector:
 
     def __init__(self, seed: int) -> None:
         self.random = np.random.default_rng(seed)
-        self.keys, self.rows = np.zeros(0), np.zeros((0, 3))
+        self.keys: np.ndarray = np.zeros(0)
+        self.rows: np.ndarray = np.zeros((0, 3))
         self.squares, self.finite, self.number = np.zeros(2), np.zeros(2), 0
 
     def add(self, rows: np.ndarray) -> None:
