@@ -274,18 +274,16 @@ def rows(root: Path, all_arms: list[Arm]) -> list[dict[str, Any]]:
             row["labels"] += explored(root / arm.name, iteration)
             counted = steps(json.loads(parameter_file.read_text()), iteration) if parameter_file.is_file() else (0, 0)
             row["iteration"], row["pretraining_steps"], row["finetuning_steps"] = iteration, *counted
-            for column in COLUMNS:
-                file = path.with_name(path.name.replace("held_out", column))
-                errors = json.loads(file.read_text()) if file.is_file() else None
+            files = {column: path.with_name(path.name.replace("held_out", column)) for column in COLUMNS}
+            found = {name: json.loads(file.read_text()) if file.is_file() else None for name, file in files.items()}
+            for column, errors in found.items():
                 students = [student["force_rmse"] for student in errors["students"]] if errors else []
                 row[f"{column}_student"] = round(float(np.mean(students)), 4) if errors else ""
                 row[f"{column}_spread"] = round(float(np.ptp(students)), 4) if errors else ""
                 row[f"{column}_ensemble"] = round(errors["ensemble"]["force_rmse"], 4) if errors else ""
-            for column in COLUMNS:
-                file = path.with_name(path.name.replace("held_out", column))
-                mean = json.loads(file.read_text())["ensemble"] if file.is_file() else {}
+            for column, errors in found.items():
                 for kind in ("raw", "aligned"):
-                    error = mean.get(f"energy_rmse_per_atom_{kind}")
+                    error = errors["ensemble"].get(f"energy_rmse_per_atom_{kind}") if errors else None
                     row[f"{column}_energy_{kind}"] = "" if error is None else round(error, 4)
             result.append(row)
     return result
