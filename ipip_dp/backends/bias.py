@@ -56,7 +56,7 @@ def read_systems(folders: Sequence[Path], type_map: Sequence[str]) -> list[Syste
     Parameters
     ----------
     folders : sequence of pathlib.Path
-        See :func:`ipip_dp.data.systems.below`.
+        Searched recursively for ``type.raw``, through symbolic links too.
     type_map : sequence of str
         The model's; the order of elements in data with a ``type_map.raw`` may differ.
 

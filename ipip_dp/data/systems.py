@@ -33,9 +33,9 @@ LABELLED = ("cells", "coords", "energies", "forces")
 
 
 def below(folder: Path) -> list[Path]:
-    """The systems below a folder, at any depth, in a fixed order.
+    """The systems below a folder, at any depth and through links, in a fixed order.
 
-    A link to a system is one; other links are not followed, as in DP-GEN and DeePMD-kit. Hidden folders are skipped.
+    No folder is searched twice, whatever links lead back to it, and hidden ones never.
 
     Raises
     ------
@@ -45,13 +45,13 @@ def below(folder: Path) -> list[Path]:
     if not os.path.isdir(folder):  # unlike Path.is_dir, false for names that no file can have
         problem = "is not a folder" if os.path.exists(folder) else "does not exist"
         raise IpipError(f"data folder {folder} {problem}; expected a folder with deepmd/npy systems")
-    found = []
-    for root, names, files in os.walk(folder):
-        names[:] = [name for name in names if not name.startswith(".")]
+    found, searched = [], set()
+    for root, names, files in os.walk(folder, followlinks=True):
         if "type.raw" in files:
             found.append(Path(root))
-        links = [path for path in (Path(root, name) for name in names) if path.is_symlink()]
-        found += [path for path in links if (path / "type.raw").is_file()]
+        real = os.path.realpath(root)
+        names[:] = [] if real in searched else sorted(name for name in names if not name.startswith("."))
+        searched.add(real)
     return sorted(found)
 
 

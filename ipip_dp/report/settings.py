@@ -42,9 +42,10 @@ def _differences(path: str, given: Any, default: Any) -> Iterator[tuple[str, Any
 
 def versions(run: Run) -> dict[str, str]:
     """Versions of packages a run uses, installed where the report is made, and of the LAMMPS that explored last."""
-    names = importlib.metadata.packages_distributions()
-    packages = [package for module in [*MODULES, *_modules(run)] for package in names.get(module, [])]
-    found = {"ipip-dp": __version__, **{package: importlib.metadata.version(package) for package in packages}}
+    found = {"ipip-dp": __version__}
+    installed = [(package, _top_level(package)) for package in importlib.metadata.distributions()]
+    for module in [*MODULES, *_modules(run)]:
+        found.update({package.metadata["Name"]: package.version for package, names in installed if module in names})
     logs = [log for each in run.iterations for log in sorted(each.exploration.glob("task.*/log.lammps"))[:1]]
     for log in logs[-1:]:
         with log.open(errors="replace") as file:
@@ -52,6 +53,11 @@ def versions(run: Run) -> dict[str, str]:
         if version:
             found["LAMMPS"] = version[1]
     return found
+
+
+def _top_level(package: importlib.metadata.Distribution) -> set[str]:
+    """What a package can be imported as; ``packages_distributions`` of Python 3.10 leaves out those that do not list it."""
+    return {file.parts[0].partition(".")[0] for file in package.files or ()}
 
 
 def _modules(run: Run) -> Iterator[str]:
