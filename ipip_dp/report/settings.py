@@ -56,7 +56,7 @@ def versions(run: Run) -> dict[str, str]:
 
 
 def _top_level(package: importlib.metadata.Distribution) -> set[str]:
-    """What a package can be imported as; ``packages_distributions`` of Python 3.10 leaves out those that do not list it."""
+    """What a package is imported as; Python 3.10's ``packages_distributions`` leaves out those that do not list it."""
     return {file.parts[0].partition(".")[0] for file in package.files or ()}
 
 
