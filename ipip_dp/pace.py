@@ -16,7 +16,7 @@ class Pace(NamedTuple):
     done: int
 
     def since(self, earlier: Pace | None) -> Pace:
-        """The moment to reckon from: waiting does not count, nor does the start of a training, as long as many steps.
+        """The moment to reckon from: waiting does not count, nor does the start of a program.
 
         So it is the first at which work shows; where a part was done already, the last before it goes on.
         """

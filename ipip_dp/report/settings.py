@@ -57,7 +57,8 @@ def versions(run: Run) -> dict[str, str]:
 
 def _top_level(package: importlib.metadata.Distribution) -> set[str]:
     """What a package is imported as; Python 3.10's ``packages_distributions`` leaves out those that do not list it."""
-    return {file.parts[0].partition(".")[0] for file in package.files or ()}
+    listed = (package.read_text("top_level.txt") or "").split()
+    return set(listed) or {file.parts[0].partition(".")[0] for file in package.files or ()}
 
 
 def _modules(run: Run) -> Iterator[str]:

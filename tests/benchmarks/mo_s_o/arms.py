@@ -245,10 +245,12 @@ def _rounds(size: Size, labels: int) -> list[Arm]:
 
     By who labels what the students explored; and with half of the labels given to explored frames.
     """
+    first_md, second_md, third_md = (
+        {f"model_devi_jobs.{job}.nsteps": 5000, f"model_devi_jobs.{job}.trj_freq": 20} for job in range(3)
+    )
     changes = {
         "model_devi_dt": 0.001,
-        "model_devi_jobs.0.nsteps": 5000,
-        "model_devi_jobs.0.trj_freq": 20,
+        **first_md,
         f"{FORGET}.method": "shrink_perturb",
         f"{RELABEL}.max_in_domain": 1000,
         f"{RELABEL}.max_candidates": 300,
@@ -262,7 +264,6 @@ def _rounds(size: Size, labels: int) -> list[Arm]:
     }
     result, half = [], labels // 2
     gathering = {**changes, "fp_task_max": half // STRUCTURES}
-    second_md = {"model_devi_jobs.1.nsteps": 5000, "model_devi_jobs.1.trj_freq": 20}
     twice = {**gathering, **second_md, "fp_task_max": half // STRUCTURES // 2}
     control = {**changes, **second_md, **rules["no-frames"]}  # as many rounds and steps as gathered-twice
     alone = {**twice, FINETUNE: size.pretrain + size.finetune}  # without IPIP, as many steps
@@ -282,7 +283,6 @@ def _rounds(size: Size, labels: int) -> list[Arm]:
         ]
     few = half // 2
     half_price = {**twice, "fp_task_max": few // STRUCTURES // 2}
-    third_md = {key.replace("jobs.1", "jobs.2"): value for key, value in second_md.items()}
     thrice = {**twice, **third_md, "fp_task_max": (labels - few) // STRUCTURES // 3}
     return [
         *result,
@@ -376,9 +376,11 @@ def _losses(labels: int) -> list[Arm]:
             result.append(Arm(f"huber{delta}-{end}", "loss", labels, huber, seed=seed))
             result.append(Arm(f"huber{delta}-scratch-{end}", "loss", labels, huber, plain=True, seed=seed))
         # Where the prefactor of energies is 1, at the end or all the time, that of forces is 100 elsewhere.
-        weights: dict[str, dict[str, float]] = {"forces10": {"limit_pref_f": 10}}
-        for forces in (10, 100):
-            weights[f"level{forces}"] = {"start_pref_e": 1, "start_pref_f": forces, "limit_pref_f": forces}
+        weights = {
+            "forces10": {"limit_pref_f": 10},
+            "level10": {"start_pref_e": 1, "start_pref_f": 10, "limit_pref_f": 10},
+            "level100": {"start_pref_e": 1, "start_pref_f": 100, "limit_pref_f": 100},
+        }
         for name, prefactors in weights.items():
             changes = {f"{LOSS}.{key}": value for key, value in prefactors.items()}
             arm = Arm(f"{name}-{end}", "loss", labels, changes, after=f"once-{end}", stage="pretrain", seed=seed)

@@ -56,6 +56,11 @@ def last_rounds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list({row["name"]: row for row in rows}.values())
 
 
+def kind_of(row: dict[str, Any]) -> str:
+    """The name of a row's arm without its labels and seed."""
+    return str(row["name"]).partition("-seed")[0].rpartition("-")[0]
+
+
 def curve(axes: Axes, points: Iterable[tuple[float, float]], name: str) -> None:
     """Seeds as points, their means as a line."""
     by_x = defaultdict(list)
@@ -74,7 +79,7 @@ def labels_panel(axes: Axes, rows: list[dict[str, Any]]) -> None:
     axes.axhline(teacher, color="tab:gray", ls="--", label="teacher (CHGNet)")
     answers = [row for row in last_rounds(rows) if row["group"] == "labels"]
     for kind, text in KINDS.items():
-        curve(axes, [(row["labels"], row[ERROR]) for row in answers if row["name"].startswith(f"{kind}-")], text)
+        curve(axes, [(row["labels"], row[ERROR]) for row in answers if kind_of(row) == kind], text)
     rounds = [(row["labels"], row[ERROR]) for row in rows if row["name"] == EXPLORED]
     if rounds:
         curve(axes, rounds, "IPIP, labels of explored frames")
@@ -98,9 +103,7 @@ def dpa4c_panel(axes: Axes, rows: list[dict[str, Any]]) -> None:
     """Error of one DPA4C student against the number of labels, at equal steps."""
     answers = [row for row in rows if row["group"] == "curve"]
     for kind, text in DPA4C_KINDS.items():
-        names = {f"{kind}-{row['labels']:.0f}" for row in answers}
-        points = [(row["labels"], row[ERROR]) for row in answers if row["name"].partition("-seed")[0] in names]
-        curve(axes, points, text)
+        curve(axes, [(row["labels"], row[ERROR]) for row in answers if kind_of(row) == kind], text)
     steps = answers[0]["pretraining_steps"] + answers[0]["finetuning_steps"]
     label_axes(axes, {row["labels"] for row in answers}, f"one DPA4C student, {steps:,.0f} steps in all")
 
@@ -143,11 +146,10 @@ def steps_panel(axes: Axes, rows: list[dict[str, Any]], labels: float) -> None:
     }
     ticks = set()
     for family, kinds in families.items():
-        names = [f"{kind}-{labels:.0f}" for kind in kinds]
         points = [
             (row["pretraining_steps"] + row["finetuning_steps"], row[ERROR])
             for row in rows
-            if row["name"].partition("-seed")[0] in names
+            if kind_of(row) in kinds and row["labels"] == labels
         ]
         if points:
             curve(axes, points, family)
