@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import tracemalloc
@@ -33,6 +34,9 @@ def growth(monkeypatch, tmp_path):
     monkeypatch.setattr(explored, "FRAMES_PER_SYSTEM", 40)
     monkeypatch.setattr(scale, "FRAMES_PER_TASK", 20)
     scale.context()  # imports
+    # Reference cycles are collected at once: a peak would else be mostly of what the collector has not come to yet.
+    thresholds = gc.get_threshold()
+    gc.set_threshold(100, 1, 1)
 
     def measure(make: Callable[[float], None], operation: Callable[[float], int], fraction: float) -> float:
         counts, peaks = {}, {}
@@ -42,17 +46,20 @@ def growth(monkeypatch, tmp_path):
             folder.mkdir()
             monkeypatch.chdir(folder)
             make(size)
+            gc.freeze()  # what was there before is nobody's garbage, and need not be looked through
             tracemalloc.start()
             try:
                 counts[size] = operation(size)
                 peak = tracemalloc.get_traced_memory()[1]
             finally:
                 tracemalloc.stop()
+                gc.unfreeze()
             peaks[size] = min(peak, peaks.get(size, peak))
         small, large = sorted(peaks)
         return (peaks[large] - peaks[small]) / (counts[large] - counts[small])
 
-    return measure
+    yield measure
+    gc.set_threshold(*thresholds)
 
 
 def grow(fraction: float) -> int:
