@@ -262,13 +262,14 @@ def _rounds(size: Size, labels: int) -> list[Arm]:
         "students": {f"{RELABEL}.rule": "students"},
         "teacher": {f"{RELABEL}.rule": "teacher"},
     }
-    result, half = [], labels // 2
+    result, half, few = [], labels // 2, labels // 4
     gathering = {**changes, "fp_task_max": half // STRUCTURES}
     twice = {**gathering, **second_md, "fp_task_max": half // STRUCTURES // 2}
     control = {**changes, **second_md, **rules["no-frames"]}  # as many rounds and steps as gathered-twice
     alone = {**twice, FINETUNE: size.pretrain + size.finetune}  # without IPIP, as many steps
+    thrice = {**twice, **third_md, "fp_task_max": (labels - few) // STRUCTURES // 3}
     for seed in (1, 2, 3):
-        end, half_end = _end(labels, seed), _end(half, seed)
+        end, half_end, few_end = _end(labels, seed), _end(half, seed), _end(few, seed)
         once = f"once-{end}"
         result += [
             Arm(f"round-{name}-{end}", "rounds", labels, {**changes, **rule}, 2, once, "train", seed=seed)
@@ -281,14 +282,11 @@ def _rounds(size: Size, labels: int) -> list[Arm]:
             Arm(f"gathered-twice-{end}", "gathering", half, twice, 3, f"once-{half_end}", "train", seed=seed),
             Arm(f"dpgen-twice-{end}", "gathering", half, alone, 3, seed=seed, plain=True),
         ]
-    few = half // 2
+        if seed > 1:  # the first one's stands with the question
+            result.append(Arm(f"once-{few_end}", "gathering", few, after=once, stage="pretrain", seed=seed))
+        result.append(Arm(f"gathered-thrice-{end}", "gathering", few, thrice, 4, f"once-{few_end}", "train", seed=seed))
     half_price = {**twice, "fp_task_max": few // STRUCTURES // 2}
-    thrice = {**twice, **third_md, "fp_task_max": (labels - few) // STRUCTURES // 3}
-    return [
-        *result,
-        Arm(f"gathered-twice-{half}", "gathering", few, half_price, 3, f"once-{few}", "train"),
-        Arm(f"gathered-thrice-{labels}", "gathering", few, thrice, 4, f"once-{few}", "train"),
-    ]
+    return [*result, Arm(f"gathered-twice-{half}", "gathering", few, half_price, 3, f"once-{few}", "train")]
 
 
 def _shrink(factor: float) -> dict[str, Any]:
