@@ -73,9 +73,8 @@ def parameters(arm: Arm, size: Size) -> dict[str, Any]:
     ipip = param["ipip"]
     ipip.update(seed=arm.seed, held_out=[next(iter(arm.tests.values()))], stop={"patience": 100}, check_interval=0.5)
     ipip["forget"] = {"method": "reinit"}  # the paper's
-    param["default_training_param"]["loss"].update(
-        start_pref_e=0.02, start_pref_f=1000
-    )  # of all arms, but where they say
+    # of all arms, but where they say; the example has had others since
+    param["default_training_param"]["loss"].update(start_pref_e=0.02, start_pref_f=1000)
     del ipip["init"]
     job = {**param["model_devi_jobs"][0], "temps": [1000, 2000]}
     param["model_devi_jobs"] = [{**job, "nsteps": 3**i * size.exploration} for i in range(arm.rounds - 1)]
