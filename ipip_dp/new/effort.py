@@ -6,8 +6,9 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-# Values of param.json by key path, and steps of MD of the jobs; ``usual`` is what the templates have.
-EFFORTS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
+# Values of param.json by key path, times as many training steps, and steps of MD of the jobs; ``usual`` is what the
+# templates have.
+EFFORTS: dict[str, tuple[dict[str, Any], int, tuple[int, ...]]] = {
     "try": (
         {
             "numb_models": 2,
@@ -21,19 +22,19 @@ EFFORTS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
             "ipip.init.nsteps": 500,
             "ipip.init.interval": 10,
         },
+        1,
         (1000,),
     ),
-    "usual": ({}, ()),
+    "usual": ({}, 1, ()),
     "thorough": (
         {
             "fp_task_max": 100,
             "ipip.teacher_md.nsteps": 20000,
-            "ipip.pretrain.numb_steps": 400_000,
-            "default_training_param.training.numb_steps": 400_000,
             "ipip.init.train_frames": 1000,
             "ipip.init.held_out_frames": 500,
             "ipip.init.nsteps": 10000,
         },
+        4,
         (2000, 5000, 10000, 20000, 50000, 100_000),
     ),
 }
@@ -41,7 +42,7 @@ EFFORTS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
 
 def apply(param: dict[str, Any], effort: str) -> None:
     """Set the lengths in a param.json; keys of sections it does not have are left out."""
-    values, lengths = EFFORTS[effort]
+    values, times, lengths = EFFORTS[effort]
     for path, value in values.items():
         *sections, key = path.split(".")
         section = functools.reduce(lambda found, name: found.get(name, {}), sections, param)
@@ -52,4 +53,6 @@ def apply(param: dict[str, Any], effort: str) -> None:
         trj_freq = min(job["trj_freq"], lengths[0] // 50)
         jobs[:] = [{**job, "nsteps": nsteps, "trj_freq": trj_freq} for nsteps in lengths]
     training = param["default_training_param"]["training"]
+    for section in (param["ipip"]["pretrain"], training):
+        section["numb_steps"] *= times
     training.update(disp_freq=training["numb_steps"] // 100, save_freq=training["numb_steps"] // 10)

@@ -6,22 +6,23 @@ import pytest
 from ipip_dp.new import effort, templates
 
 
-def steps(name: str) -> dict[str, int]:
-    param = templates.param("universal_teacher_ase_reference")
+def steps(name: str, template: str) -> dict[str, int]:
+    param = templates.param(template)
     effort.apply(param, name)
     ipip = param["ipip"]
     return {
         "pretraining": ipip["pretrain"]["numb_steps"],
         "fine-tuning": param["default_training_param"]["training"]["numb_steps"],
         "teacher MD": ipip["teacher_md"]["nsteps"],
-        "data": ipip["init"]["train_frames"],
+        "data": ipip.get("init", {}).get("train_frames"),
         "MD": sum(job["nsteps"] for job in param["model_devi_jobs"]),
     }
 
 
-def test_more_effort_is_more_of_everything():
-    few, usual, many = (steps(name) for name in ("try", "usual", "thorough"))
-    assert all(few[what] < usual[what] < many[what] for what in usual)
+@pytest.mark.parametrize("template", ["universal_teacher_ase_reference", "dpa4c_student_sevennet_teacher_vasp"])
+def test_more_effort_is_more_of_everything(template):
+    few, usual, many = (steps(name, template) for name in ("try", "usual", "thorough"))
+    assert all(few[what] < usual[what] < many[what] for what in usual if usual[what])
 
 
 @pytest.mark.parametrize("name", effort.EFFORTS)
