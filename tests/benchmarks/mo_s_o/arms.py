@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.benchmarks.mo_s_o import EXAMPLE
+
 FINETUNE = "default_training_param.training.numb_steps"
 PRETRAIN = "ipip.pretrain.numb_steps"
 SCHEDULE = "default_training_param.learning_rate"
@@ -33,6 +35,7 @@ DPA4C = {
     "ipip.pretrain.learning_rate.start_lr": 0.002,
 }
 DPA4C_TIME = 6  # its steps take about so many times as long as those of the other students
+TAKE_HOME = EXAMPLE / "models/mo_s_o_dpa4c.pt"
 STRUCTURES = 6  # of examples/mo_s_o
 EXPLORED = {"fp_task_max": 43}  # frames a structure and round: the six of them go from 240 labels to about 500
 MANY = 450  # frames a structure and round: the six of them add 2,700 labels
@@ -48,6 +51,7 @@ FINE_TUNE = {
         "kwargs": {"path": TUNED, "use_device": "cpu"},
     },
 }
+LEVEL10 = {"start_pref_e": 1, "start_pref_f": 10, "limit_pref_f": 10}  # the prefactor of energies is 1 at the end
 CURVE = (60, 240, 1000, ALL_LABELS)
 
 
@@ -214,11 +218,27 @@ def _exploration(size: Size) -> list[Arm]:
         PRETRAIN: size.pretrain // 4,
         FINETUNE: 20000,
     }
+    # The model to take home goes on: what pretraining there is changes nothing; energies get their weight.
+    again: dict[str, Any] = {
+        **many,
+        "model_devi_jobs.0.nsteps": 5000,
+        "fp_task_max": 100,
+        "ipip.pretrain.init_from": {"model": str(TAKE_HOME)},
+        PRETRAIN: 1,
+        "ipip.pretrain.learning_rate": {"type": "cosine", "start_lr": 1e-8, "stop_lr": 1e-9},
+        **{f"{RELABEL}.{limit}": 0 for limit in ("max_in_domain", "max_candidates")},
+        SCHEDULE: {"type": "cosine", "start_lr": 5e-4, "stop_lr": 1e-6},
+        FINETUNE: size.finetune,
+        **{f"{LOSS}.{key}": value for key, value in LEVEL10.items()},
+    }
+    for key in [key for key in again if key.startswith("model_devi_jobs.1")]:
+        del again[key]
     take_home = {**EXPLORED, **CUTOFF_6, **NONE, PRETRAIN: size.pretrain // 2, FINETUNE: 3 * size.finetune}
     return [
         Arm(f"explored-{middle}", "exploration", middle, EXPLORED, 4, f"once-{middle}", "train"),
         Arm(f"explored-6-{ALL_LABELS}", "exploration", ALL_LABELS, take_home, 4),
         Arm(f"dpa4c-explored-{ALL_LABELS}", "exploration", ALL_LABELS, many, 3),
+        Arm(f"dpa4c-continued-{ALL_LABELS}", "exploration", ALL_LABELS, again, 2),
     ]
 
 
@@ -376,7 +396,7 @@ def _losses(labels: int) -> list[Arm]:
         # Where the prefactor of energies is 1, at the end or all the time, that of forces is 100 elsewhere.
         weights = {
             "forces10": {"limit_pref_f": 10},
-            "level10": {"start_pref_e": 1, "start_pref_f": 10, "limit_pref_f": 10},
+            "level10": LEVEL10,
             "level100": {"start_pref_e": 1, "start_pref_f": 100, "limit_pref_f": 100},
         }
         for name, prefactors in weights.items():
