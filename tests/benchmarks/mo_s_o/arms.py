@@ -204,35 +204,35 @@ def _exploration(size: Size) -> list[Arm]:
 
     In its second round ``explored-240`` has about as many labels as ``ipip-500``. ``dpa4c-explored-2300`` ends with
     7,658: nearly every frame of its MD is a candidate, so those to be labelled are drawn from what MD visits.
+    ``dpa4c-continued-2300`` goes on from the model to take home, with as much weight of energies as they need.
     """
     middle = size.middle
-    jobs = [{"nsteps": nsteps, "temps": [500, 1000, 1500, 2000, 2500], "trj_freq": 20} for nsteps in (10000, 20000)]
-    many: dict[str, Any] = {
+    hot = {
         **DPA4C,
         **NONE,
-        **{f"model_devi_jobs.{i}.{key}": value for i, job in enumerate(jobs) for key, value in job.items()},
-        "fp_task_max": MANY,
         "model_devi_dt": 0.001,
         "model_devi_f_trust_lo": 0.05,
         "ipip.gate.max_force": 30.0,
+    }
+    many = {
+        **hot,
+        **_hot_md(10000, 20000),
+        "fp_task_max": MANY,
         PRETRAIN: size.pretrain // 4,
         FINETUNE: 20000,
     }
-    # The model to take home goes on: what pretraining there is changes nothing; energies get their weight.
-    again: dict[str, Any] = {
-        **many,
-        "model_devi_jobs.0.nsteps": 5000,
+    again = {
+        **hot,
+        **_hot_md(5000),
         "fp_task_max": 100,
         "ipip.pretrain.init_from": {"model": str(TAKE_HOME)},
-        PRETRAIN: 1,
+        PRETRAIN: 1,  # and nothing changes
         "ipip.pretrain.learning_rate": {"type": "cosine", "start_lr": 1e-8, "stop_lr": 1e-9},
         **{f"{RELABEL}.{limit}": 0 for limit in ("max_in_domain", "max_candidates")},
         SCHEDULE: {"type": "cosine", "start_lr": 5e-4, "stop_lr": 1e-6},
         FINETUNE: size.finetune,
         **{f"{LOSS}.{key}": value for key, value in LEVEL10.items()},
     }
-    for key in [key for key in again if key.startswith("model_devi_jobs.1")]:
-        del again[key]
     take_home = {**EXPLORED, **CUTOFF_6, **NONE, PRETRAIN: size.pretrain // 2, FINETUNE: 3 * size.finetune}
     return [
         Arm(f"explored-{middle}", "exploration", middle, EXPLORED, 4, f"once-{middle}", "train"),
@@ -240,6 +240,12 @@ def _exploration(size: Size) -> list[Arm]:
         Arm(f"dpa4c-explored-{ALL_LABELS}", "exploration", ALL_LABELS, many, 3),
         Arm(f"dpa4c-continued-{ALL_LABELS}", "exploration", ALL_LABELS, again, 2),
     ]
+
+
+def _hot_md(*lengths: int) -> dict[str, Any]:
+    """MD of so many steps in each round, up to temperatures that no other arm explores."""
+    jobs = [{"nsteps": nsteps, "temps": [500, 1000, 1500, 2000, 2500], "trj_freq": 20} for nsteps in lengths]
+    return {f"model_devi_jobs.{i}.{key}": value for i, job in enumerate(jobs) for key, value in job.items()}
 
 
 def _curve(size: Size) -> list[Arm]:
