@@ -137,12 +137,14 @@ def run(quick: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def short(folder: Path) -> Run:
-    """The quick example with trainings of 40 steps."""
+    """The quick example with trainings of 40 steps, at a rate that leaves students tame enough to run MD."""
     shutil.copytree(EXAMPLES / "mo_s_quick", folder)
     run = Run(folder)
     param = run.param
     param["ipip"]["teacher_md"].update(nsteps=100)
     param["ipip"]["pretrain"]["numb_steps"] = 40
+    rate = {"type": "exp", "start_lr": 1e-3, "stop_lr": 1e-6, "decay_steps": 10}
+    param["default_training_param"]["learning_rate"] = rate
     param["default_training_param"]["training"].update(numb_steps=40, disp_freq=10, tensorboard=True)
     param["model_devi_jobs"][0].update(nsteps=100)
     param["ipip"]["evaluate"] = {"audit_frames": 2}

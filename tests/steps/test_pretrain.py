@@ -51,7 +51,7 @@ def test_the_default_input_is_trained_without_energies(context):
 
 
 def test_pretraining_may_have_a_learning_rate_of_its_own(make_context):
-    rate = {"type": "cosine", "start_lr": 0.005, "stop_lr": 1e-6}
+    rate = {"type": "cosine", "start_lr": 0.003, "stop_lr": 1e-6}
     context = make_context(ipip={"pretrain": {"learning_rate": rate}})
     assert pretrain.training_input(context, 0, SYSTEMS)["learning_rate"] == rate
     assert context.jdata["default_training_param"]["learning_rate"] != rate
