@@ -38,6 +38,7 @@ DPA4C_TIME = 6  # its steps take about so many times as long as those of the oth
 TAKE_HOME = EXAMPLE / "models/mo_s_o_dpa4c.pt"
 STRUCTURES = 6  # of examples/mo_s_o
 EXPLORED = {"fp_task_max": 43}  # frames a structure and round: the six of them go from 240 labels to about 500
+HOT = [500, 1000, 1500, 2000, 2500]  # K
 MANY = 450  # frames a structure and round: the six of them add 2,700 labels
 TUNED = "tuned.pth"
 TUNER = "fine_tune_chgnet.py"  # of examples
@@ -216,14 +217,14 @@ def _exploration(size: Size) -> list[Arm]:
     }
     many = {
         **hot,
-        **_hot_md(10000, 20000),
+        **_md(10000, 20000, temps=HOT),
         "fp_task_max": MANY,
         PRETRAIN: size.pretrain // 4,
         FINETUNE: 20000,
     }
     again = {
         **hot,
-        **_hot_md(5000),
+        **_md(5000, temps=HOT),
         "fp_task_max": 100,
         "ipip.pretrain.init_from": {"model": str(TAKE_HOME)},
         PRETRAIN: 1,  # and nothing changes
@@ -242,9 +243,9 @@ def _exploration(size: Size) -> list[Arm]:
     ]
 
 
-def _hot_md(*lengths: int) -> dict[str, Any]:
-    """MD of so many steps in each round, up to temperatures that no other arm explores."""
-    jobs = [{"nsteps": nsteps, "temps": [500, 1000, 1500, 2000, 2500], "trj_freq": 20} for nsteps in lengths]
+def _md(*lengths: int, **others: Any) -> dict[str, Any]:
+    """Exploration of so many steps in each round, every 20th kept, with other keys of its job."""
+    jobs = [{"nsteps": nsteps, "trj_freq": 20, **others} for nsteps in lengths]
     return {f"model_devi_jobs.{i}.{key}": value for i, job in enumerate(jobs) for key, value in job.items()}
 
 
@@ -271,12 +272,9 @@ def _rounds(size: Size, labels: int) -> list[Arm]:
 
     By who labels what the students explored; and with half of the labels given to explored frames.
     """
-    first_md, second_md, third_md = (
-        {f"model_devi_jobs.{job}.nsteps": 5000, f"model_devi_jobs.{job}.trj_freq": 20} for job in range(3)
-    )
     changes = {
         "model_devi_dt": 0.001,
-        **first_md,
+        **_md(5000),
         f"{FORGET}.method": "shrink_perturb",
         f"{RELABEL}.max_in_domain": 1000,
         f"{RELABEL}.max_candidates": 300,
@@ -290,10 +288,10 @@ def _rounds(size: Size, labels: int) -> list[Arm]:
     }
     result, half, few = [], labels // 2, labels // 4
     gathering = {**changes, "fp_task_max": half // STRUCTURES}
-    twice = {**gathering, **second_md, "fp_task_max": half // STRUCTURES // 2}
-    control = {**changes, **second_md, **rules["no-frames"]}  # as many rounds and steps as gathered-twice
+    twice = {**gathering, **_md(5000, 5000), "fp_task_max": half // STRUCTURES // 2}
+    control = {**changes, **_md(5000, 5000), **rules["no-frames"]}  # as many rounds and steps as gathered-twice
     alone = {**twice, FINETUNE: size.pretrain + size.finetune}  # without IPIP, as many steps
-    thrice = {**twice, **third_md, "fp_task_max": (labels - few) // STRUCTURES // 3}
+    thrice = {**twice, **_md(5000, 5000, 5000), "fp_task_max": (labels - few) // STRUCTURES // 3}
     for seed in (1, 2, 3):
         end, half_end, few_end = _end(labels, seed), _end(half, seed), _end(few, seed)
         once = f"once-{end}"
