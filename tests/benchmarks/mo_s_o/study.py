@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """IPIP against its alternatives on Mo-S-O: every arm is a param.json that ``dpgen run`` runs.
 
-    python -m tests.benchmarks.mo_s_o.study FOLDER --quick | --full [--only ARM ...]
+    python -m tests.benchmarks.mo_s_o.study FOLDER --quick | --full [--only ARM ...] [--baselines LABELER ...]
 
 Each arm has its folder; finished arms are kept, an interrupted one goes on. Arms that begin alike
 share their beginning: its finished steps are copied from the arm that made them. Two students
-train at a time. Results: results.csv (one row per arm and iteration), study.png, study.md.
+train at a time. Beside the teacher other potentials can be tested: LABELER is a JSON file of a labeler, as for
+``ipip label``, its row has the file's name. Results: results.csv (one row per arm and iteration), study.png, study.md.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ COLUMNS = ("validation", "held_out", "paper")
 DPGEN = ("dpgen", "run", "param.json", "machine.json")
 TEACHERS = (Arm("teacher", "teacher", 0), Arm("teacher-pbe", "teacher", 0, reference="PBE"))
 TUNED_TEACHER = Arm("teacher-tuned-240", "teacher", 240)
+BASELINES = "baselines"
 # Folders of iteration 0 that exist at the end of each stage, and DP-GEN's record of it.
 STAGES = {
     "pretrain": (["00.ipip/pretrain"], 0),
@@ -268,7 +270,8 @@ def explored(folder: Path, iteration: int) -> int:
 def rows(root: Path, all_arms: list[Arm]) -> list[dict[str, Any]]:
     """One row per finished arm and iteration."""
     result = []
-    for arm in [*TEACHERS, TUNED_TEACHER, *all_arms]:
+    baselines = [Arm(path.stem, "baseline", 0) for path in sorted((root / BASELINES).glob("*.json"))]
+    for arm in [*TEACHERS, TUNED_TEACHER, *baselines, *all_arms]:
         parameter_file = root / arm.name / "param.json"
         for path in sorted((root / arm.name / "errors").glob("iter.*.held_out.json")):
             iteration = int(path.name.split(".")[1])
@@ -298,12 +301,14 @@ def main() -> None:
     for name in SIZES:
         size.add_argument(f"--{name}", dest="size", action="store_const", const=SIZES[name])
     parser.add_argument(
-        "--only", nargs="+", default=[], metavar="ARM", help="run these arms, and those they start from"
+        "--only", nargs="*", metavar="ARM", help="run these arms, if any, and those they start from"
     )
+    parser.add_argument("--baselines", nargs="+", type=Path, default=[], metavar="LABELER", help="test these, too")
     arguments = parser.parse_args()
     size = arguments.size
     all_arms = arms(size)
-    unknown = set(arguments.only) - {arm.name for arm in all_arms}
+    wanted = {arm.name for arm in all_arms} if arguments.only is None else set(arguments.only)
+    unknown = wanted - {arm.name for arm in all_arms}
     if unknown:
         parser.error(f"no arm {', '.join(sorted(unknown))}; there are {', '.join(arm.name for arm in all_arms)}")
     root = (arguments.folder / size.name).resolve()
@@ -312,7 +317,11 @@ def main() -> None:
     unpack(root, sorted(numbers), {arm.pool for arm in all_arms if arm.pool})
     for arm in TEACHERS:
         evaluate(root / arm.name, "iter.000000", labeler("teacher"), arm)
-    wanted = set(arguments.only) or {arm.name for arm in all_arms}
+    for path in arguments.baselines:
+        config = inputs.load(path)
+        evaluate(root / path.stem, "iter.000000", config, Arm(path.stem, "baseline", 0))
+        workdir.write_json(root / BASELINES / path.name, config)
+    workdir.write_csv(root / "results.csv", rows(root, all_arms))
     for arm in reversed(all_arms):
         if arm.name in wanted and arm.after:
             wanted.add(arm.after)
