@@ -300,9 +300,7 @@ def main() -> None:
     size = parser.add_mutually_exclusive_group(required=True)
     for name in SIZES:
         size.add_argument(f"--{name}", dest="size", action="store_const", const=SIZES[name])
-    parser.add_argument(
-        "--only", nargs="*", metavar="ARM", help="run these arms, if any, and those they start from"
-    )
+    parser.add_argument("--only", nargs="*", metavar="ARM", help="run these arms, if any, and those they start from")
     parser.add_argument("--baselines", nargs="+", type=Path, default=[], metavar="LABELER", help="test these, too")
     arguments = parser.parse_args()
     size = arguments.size
