@@ -33,7 +33,7 @@ def md(
     nsteps: Annotated[int, typer.Option(min=1, help="Steps of a trajectory.")] = 1000,
     interval: Annotated[int, typer.Option(min=1, help="Steps between two frames.")] = 10,
     timestep: Annotated[float, typer.Option(min=0, help="Time step in fs.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="Seed of velocities and thermostat.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of velocities and thermostat.")] = 1,
 ) -> None:
     """Run MD with a labeler, one trajectory per temperature, and keep its labelled frames.
 
@@ -63,7 +63,7 @@ def md(
         }
     inputs.require_schema(teacher_md.settings_argument(), value, str(settings or "ipip md"))
     make = functools.cache(lambda: make_labeler(value["labeler"], value["type_map"]))  # one for all temperatures
-    for temperature in value["temperatures"]:
+    for number, temperature in enumerate(value["temperatures"]):
         teacher_md.md(
             start,
             output / f"{temperature:g}K",
@@ -74,7 +74,7 @@ def md(
             nsteps=value["nsteps"],
             interval=value["interval"],
             friction=value["friction"],
-            seed=value["seed"],
+            seed=teacher_md.seed_of(value["seed"], number),
             gate=Gate(value["min_distance"], value["max_force"], value.get("max_neighbor_distance")),
             fmt=value["format"],
             nopbc=value.get("nopbc", False),

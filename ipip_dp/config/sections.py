@@ -91,8 +91,7 @@ class Pretrain:
     loss: dict[str, Any] | None = key(
         None,
         'Keys of the loss section of pretraining, as {"start_pref_v": 0.02}, in place of those of '
-        "default_training_param with prefactors of energies 0, of forces 1 and of virials as large against those of "
-        "forces as default_training_param has them. null: none.",
+        "default_training_param with prefactors of energies 0. null: none.",
         types=[dict, None],
     )
     training_param: dict[str, Any] | None = key(

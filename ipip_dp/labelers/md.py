@@ -56,6 +56,15 @@ def settings_argument() -> Argument:
     )
 
 
+def seed_of(seed: int, number: int) -> int:
+    """The seed of one of several MD runs from a structure.
+
+    With one for all they would be the same trajectory at other scales, for thermostat and velocities scale the same
+    random numbers by the root of the temperature.
+    """
+    return int(np.random.default_rng([seed, number]).integers(1, 2**31))
+
+
 def md(
     start: Path,
     output: Path,

@@ -22,12 +22,10 @@ if TYPE_CHECKING:
     from ipip_dp.steps.context import Context
 
 PRETRAINED = "init/pretrained.pt"
-# DeePMD-kit's defaults of the prefactors of forces and virials, at the start and the end of a training.
-PREFACTORS = {"start": (1000, 0.0), "limit": (1.0, 0.0)}
 
 
 def loss(template: dict[str, Any], own: dict[str, Any] | None) -> dict[str, Any]:
-    """The section ``loss`` of pretraining: no energies, forces, and virials as the template weighs the two.
+    """The section ``loss`` of pretraining: that of fine-tuning without energies.
 
     Parameters
     ----------
@@ -36,12 +34,10 @@ def loss(template: dict[str, Any], own: dict[str, Any] | None) -> dict[str, Any]
     own : dict or None
         Keys that are given for pretraining.
     """
-    result = dict(template)
-    for when, (default_f, default_v) in PREFACTORS.items():
-        forces = template.get(f"{when}_pref_f", default_f)
-        virials = template.get(f"{when}_pref_v", default_v)
-        ratio = virials / forces if forces else 0
-        result.update({f"{when}_pref_e": 0, f"{when}_pref_f": 1, f"{when}_pref_v": ratio})
+    result = {**template, "start_pref_e": 0, "limit_pref_e": 0}
+    forces = ("start_pref_f", "limit_pref_f")
+    if not any(template.get(name, 1) for name in forces):  # of energies alone nothing would be left
+        result.update(dict.fromkeys(forces, 1))
     return {**result, **(own or {})}
 
 

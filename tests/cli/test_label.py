@@ -6,9 +6,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import dpdata
+import numpy as np
 import pytest
 
-from ipip_dp.data import labelled
+from ipip_dp.data import labelled, systems
 from tests.cli.conftest import BY_CHEAP, MD, ON_TEACHER, START, check_mistake
 
 # What is typed, and the line that answers.
@@ -38,7 +40,6 @@ def test_a_mistake_is_one_line(ipip, words, line):
 def test_label_and_predict_agree(ipip):
     assert ipip("label", START, "labels", *BY_CHEAP).output == "labels: 1 of 1 frames labelled, 0 failed\n"
     assert ipip("predict", "labels", "new/predictions.npz", *BY_CHEAP).status == 0
-    from ipip_dp.data import systems
     from ipip_dp.labelers import predict
 
     (system,) = systems.find([Path("labels")])
@@ -77,3 +78,14 @@ def test_md_needs_no_settings(ipip):
     assert json.loads(Path("cheap/300K/md.json").read_text())["nsteps"] == 20
     assert not Path("cheap/600K").exists()
     assert len(list(Path("labels").glob("*/labels.json"))) == 2
+
+
+def test_md_at_two_temperatures_is_no_trajectory_at_two_scales(ipip):
+    """Equal random numbers at all temperatures move atoms alike; frames that are alike teach no more than one."""
+    assert ipip("md", START, "labels", *ON_TEACHER[2:], "--nsteps", "20", "--temperatures", "300,600").status == 0
+    start = dpdata.System(START, fmt="vasp/poscar")["coords"][0]
+    moved = []
+    for temperature in (300, 600):
+        (path,) = systems.find([Path(f"labels/{temperature}K")])
+        moved.append((dpdata.System(str(path), fmt="deepmd/npy")["coords"][-1] - start).ravel())
+    assert abs(np.corrcoef(moved)[0, 1]) < 0.5

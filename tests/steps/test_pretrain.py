@@ -20,29 +20,30 @@ SYSTEMS = ["../pool/Mo9S18"]
 FIRST_WORDS = {"tensorflow": "train", "pytorch": "--pt", "pytorch-exportable": "--pt-expt"}
 
 
-NO_ENERGIES = {"start_pref_e": 0, "limit_pref_e": 0, "start_pref_f": 1, "limit_pref_f": 1}
+NO_ENERGIES = {"start_pref_e": 0, "limit_pref_e": 0}
+ONLY_FORCES = {"start_pref_f": 1, "limit_pref_f": 1}
+WITHOUT = {"start_pref_f": 0, "limit_pref_f": 0}
 
 
 @pytest.mark.parametrize(
-    ("fine_tuning", "own", "virials"),
+    ("fine_tuning", "own", "changed"),
     [
-        ({}, None, (0, 0)),
-        ({"start_pref_v": 0.5}, None, (0.0005, 0)),  # DeePMD-kit's prefactors of forces are 1000 and 1
-        ({"start_pref_f": 100, "limit_pref_f": 60, "start_pref_v": 0.02, "limit_pref_v": 1.2}, None, (0.0002, 0.02)),
-        ({"limit_pref_v": 1}, {"start_pref_v": 3, "limit_pref_v": 0}, (3, 0)),
-        ({"start_pref_f": 0, "limit_pref_f": 0, "limit_pref_v": 1}, None, (0, 0)),
+        ({}, None, {}),
+        ({"start_pref_f": 1000, "limit_pref_f": 1, "start_pref_v": 0.02, "limit_pref_v": 1}, None, {}),
+        ({"limit_pref_v": 1}, {"start_pref_v": 3, "limit_pref_v": 0}, {"start_pref_v": 3, "limit_pref_v": 0}),
+        (WITHOUT, None, ONLY_FORCES),
+        ({"limit_pref_f": 0}, None, {}),
     ],
 )
-def test_virials_count_against_forces_as_in_fine_tuning(fine_tuning, own, virials):
-    found = pretrain.loss({"type": "ener", "start_pref_e": 1, **fine_tuning}, own)
-    wanted = {"type": "ener", **NO_ENERGIES, "start_pref_v": virials[0], "limit_pref_v": virials[1]}
-    assert {name: found[name] for name in wanted} == wanted
+def test_what_is_left_without_energies_is_weighed_as_in_fine_tuning(fine_tuning, own, changed):
+    template = {"type": "ener", "start_pref_e": 1, **fine_tuning}
+    assert pretrain.loss(template, own) == {**template, **NO_ENERGIES, **changed}
 
 
 def test_the_default_input_is_trained_without_energies(context):
     found = pretrain.training_input(context, 0, SYSTEMS)
     default = context.jdata["default_training_param"]
-    assert found["loss"] == {**default["loss"], **NO_ENERGIES, "start_pref_v": 0, "limit_pref_v": 0}
+    assert found["loss"] == {**default["loss"], **NO_ENERGIES}
     assert found["learning_rate"] == default["learning_rate"]
     assert found["training"]["training_data"] == {"systems": SYSTEMS, "batch_size": "auto"}
     assert found["training"]["numb_steps"] == 600
