@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipip_dp import workdir
 from ipip_dp.backends.base import PREFIX
-from ipip_dp.data import systems
+from ipip_dp.data import labelled, systems
 from ipip_dp.errors import IpipError
 from ipip_dp.running import dispatch
 from ipip_dp.steps.context import checkpoints, damaged_folders
@@ -26,7 +26,17 @@ if TYPE_CHECKING:
 def fine_tuning(context: Context) -> dict[str, Any]:
     """The param.json that makes DP-GEN fine-tune from what was handed over."""
     folders = [str(context.iteration.handover("finetune") / f"{member:03d}") for member in context.students]
-    return {**context.jdata, "training_init_model": True, "training_iter0_model_path": folders}
+    jdata = {**context.jdata, "training_init_model": True, "training_iter0_model_path": folders}
+    if jdata.get("training_reuse_iter") is not None and context.iteration.index > 0 and not _new_data(context):
+        jdata["training_reuse_old_ratio"] = 1.0  # DeePMD-kit cannot draw the other part of its batches from nothing
+    return jdata
+
+
+def _new_data(context: Context) -> bool:
+    """Whether the iteration before has brought labels that DP-GEN trains on: it skips fewer than ``fp_task_min``."""
+    folders = context.iteration.previous.fp.glob("data.*")
+    frames = [sum(labelled.check_frames(system) for system in systems.find([folder])) for folder in folders]
+    return any(number >= context.jdata["fp_task_min"] for number in frames)
 
 
 def exporting(context: Context) -> dict[str, Any]:

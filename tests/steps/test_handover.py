@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,6 +66,29 @@ def test_fine_tuning_gets_the_reference_data_for_its_bias(make_context):
         new.resolve(),
     ]
     assert not (context.iteration.handover("pretrain") / "data").exists()
+
+
+@pytest.mark.parametrize("new_labels", [False, True])
+def test_old_and_new_data_are_drawn_as_told_also_without_new_ones(make_context, new_labels, monkeypatch):
+    """With ``fp_task_max: 0``, say; DP-GEN's own input for DeePMD-kit, and DeePMD-kit's own draw."""
+    from deepmd.utils.data_system import prob_sys_size_ext
+    from dpgen.generator import run
+
+    monkeypatch.setattr(run, "_check_empty_iter", lambda *_, **__: False)  # as loop.make_train does
+    context = make_context(1, training_reuse_iter=1, training_reuse_old_ratio=0.2, fp_task_min=1)
+    if new_labels:
+        shutil.copytree("data/train", context.iteration.previous.fp / "data.000")
+    for member in context.students:
+        handed_over = context.iteration.handover("finetune") / f"{member:03d}"
+        before = context.iteration.previous.student(member)
+        for folder in (handed_over, before):
+            folder.mkdir(parents=True)
+            for name in (*context.backend.checkpoint_files, "checkpoint"):
+                (folder / name).touch()
+    run.make_train_dp(1, handover.fine_tuning(context), {"deepmd_version": "3.2.0"})
+    data = json.loads((context.iteration.student(0) / "input.json").read_text())["training"]["training_data"]
+    shares = prob_sys_size_ext(data["auto_prob"], len(data["systems"]), [1] * len(data["systems"]))
+    assert list(shares) == ([0.2, 0.8] if new_labels else [1.0])
 
 
 def test_a_checkpoint_that_is_not_there_is_an_error(context):
