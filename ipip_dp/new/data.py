@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ipip_dp.data import systems
+from ipip_dp.data import dumps, systems
 from ipip_dp.data.frames import frame_arrays, joined, sorted_by_type, take
 from ipip_dp.errors import IpipError
 from ipip_dp.labelers.read import FORMATS, READ_BY_ASE
@@ -24,8 +25,45 @@ HELD_OUT = 5  # of so many frames one is held out
 LOOKED_AT = 50  # frames of a system in which neighbours are counted
 
 
-def read(paths: Sequence[Path], fmt: str = "auto") -> list[dpdata.LabeledSystem]:
-    """Read labelled data.
+@dataclass(frozen=True)
+class Group:
+    """Frames of equal atoms.
+
+    Parameters
+    ----------
+    system : dpdata.LabeledSystem
+        The frames, those of one file after those of another.
+    sizes : list of int
+        How many are of each file.
+    """
+
+    system: dpdata.LabeledSystem
+    sizes: list[int]
+
+    def held_out(self) -> np.ndarray:
+        """Which frames are held out: the last fifth of every file, of those with less than five frames together.
+
+        So no training frame follows in time, and every file, as of a temperature, has its share.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_frames,)
+            At least one of two frames or more.
+        """
+        first = np.cumsum([0, *self.sizes[:-1]])
+        parts = [np.arange(start, start + size) for start, size in zip(first, self.sizes, strict=True)]
+        long = [rows for rows in parts if len(rows) >= HELD_OUT]
+        short = np.array([row for rows in parts if len(rows) < HELD_OUT for row in rows], dtype=int)
+        chosen = np.zeros(len(self.system), dtype=bool)
+        for rows in [*long, short]:
+            chosen[rows[len(rows) - len(rows) // HELD_OUT :]] = True
+        if len(chosen) > 1 and not chosen.any():
+            chosen[-1] = True
+        return chosen
+
+
+def read(paths: Sequence[Path], fmt: str = "auto") -> list[list[dpdata.LabeledSystem]]:
+    """Read labelled data: the systems of every file; of a folder, each on its own.
 
     Parameters
     ----------
@@ -39,12 +77,15 @@ def read(paths: Sequence[Path], fmt: str = "auto") -> list[dpdata.LabeledSystem]
     IpipError
         If one cannot be read or has no labelled frame.
     """
-    return [system for path in paths for system in _read(path, fmt)]
+    files = []
+    for path in paths:
+        found = _read(path, fmt)
+        files += [[system] for system in found] if path.is_dir() else [found]
+    return files
 
 
 def _read(path: Path, fmt: str) -> list[dpdata.LabeledSystem]:
     import dpdata
-    from ase.io import iread
 
     if not path.exists():
         raise IpipError(f"--data {path}: does not exist")
@@ -54,8 +95,7 @@ def _read(path: Path, fmt: str) -> list[dpdata.LabeledSystem]:
         if fmt == "deepmd/npy":
             read = [dpdata.LabeledSystem(str(system), fmt=fmt) for system in systems.find([path])]
         elif fmt in READ_BY_ASE:
-            frames = iread(path, format=READ_BY_ASE[fmt], index=":")
-            read = [dpdata.LabeledSystem(atoms, fmt="ase/structure") for atoms in frames]
+            read = [dpdata.LabeledSystem(atoms, fmt="ase/structure") for atoms in _frames(path, READ_BY_ASE[fmt])]
         else:
             read = [dpdata.LabeledSystem(str(path), fmt=fmt)]
         if not sum(map(len, read)):
@@ -72,27 +112,41 @@ def _read(path: Path, fmt: str) -> list[dpdata.LabeledSystem]:
     return read
 
 
+def _frames(path: Path, fmt: str) -> Iterator[Atoms]:
+    """The frames of a file, by ASE; of those with open boundaries without a stress, which means nothing there."""
+    from ase.io import iread
+
+    for atoms in iread(path, format=fmt, index=":"):
+        if not dumps.is_periodic(atoms.pbc) and atoms.calc is not None:
+            atoms.calc.results.pop("stress", None)
+        yield atoms
+
+
 def elements(system: dpdata.LabeledSystem) -> list[str]:
     """The elements that a system has atoms of."""
     return [name for name, number in zip(system["atom_names"], system["atom_numbs"], strict=True) if number]
 
 
-def grouped(found: Sequence[dpdata.LabeledSystem], type_map: Sequence[str]) -> dict[str, dpdata.LabeledSystem]:
+def grouped(files: Sequence[Sequence[dpdata.LabeledSystem]], type_map: Sequence[str]) -> dict[str, Group]:
     """The frames in terms of ``type_map``, those of equal atoms, boundaries and kinds of labels together, by name."""
-    groups: dict[tuple[object, ...], list[dpdata.LabeledSystem]] = {}
-    for system in found:
-        system.apply_type_map(list(type_map))
-        system = sorted_by_type(system)
-        groups.setdefault((system.formula, system.nopbc, *frame_arrays(system)), []).append(system)
-    named: dict[str, dpdata.LabeledSystem] = {}
-    for (formula, *_), members in groups.items():
+    groups: dict[tuple[object, ...], dict[int, list[dpdata.LabeledSystem]]] = {}
+    for number, file in enumerate(files):
+        for system in file:
+            system.apply_type_map(list(type_map))
+            system = sorted_by_type(system)
+            of_files = groups.setdefault((system.formula, system.nopbc, *frame_arrays(system)), {})
+            of_files.setdefault(number, []).append(system)
+    named: dict[str, Group] = {}
+    for (formula, *_), of_files in groups.items():
         taken = sum(name.partition(".")[0] == formula for name in named)
-        named[f"{formula}.{taken}" if taken else str(formula)] = joined(members)
+        members = [joined(systems) for systems in of_files.values()]
+        name = f"{formula}.{taken}" if taken else str(formula)
+        named[name] = Group(joined(members), [len(member) for member in members])
     return named
 
 
-def write(named: dict[str, dpdata.LabeledSystem], train: Path, held_out: Path) -> tuple[int, int]:
-    """Write the data; the last fifth of every system, which no training frame follows in time, is held out.
+def write(named: dict[str, Group], train: Path, held_out: Path) -> tuple[int, int]:
+    """Write the data; the end of every file is held out, see :meth:`Group.held_out`.
 
     Returns
     -------
@@ -105,24 +159,22 @@ def write(named: dict[str, dpdata.LabeledSystem], train: Path, held_out: Path) -
         If no system has a second frame.
     """
     counts = [0, 0]
-    for name, system in named.items():
-        n_held_out = max(len(system) // HELD_OUT, int(len(system) > 1))
-        split = len(system) - n_held_out
-        for number, (folder, rows) in enumerate(((train, slice(0, split)), (held_out, slice(split, None)))):
-            part = take(system, rows)
-            counts[number] += len(part)
-            if len(part):
-                systems.write(part, folder / name)
+    for name, group in named.items():
+        chosen = group.held_out()
+        for number, (folder, rows) in enumerate(((train, ~chosen), (held_out, chosen))):
+            counts[number] += int(rows.sum())
+            if rows.any():
+                systems.write(take(group.system, rows.nonzero()[0]), folder / name)
     if not counts[1]:
         raise IpipError("--data: expected at least two frames of the same atoms, one of which can be held out")
     return counts[0], counts[1]
 
 
-def frames(named: dict[str, dpdata.LabeledSystem]) -> Iterator[Atoms]:
+def frames(named: dict[str, Group]) -> Iterator[Atoms]:
     """Some frames of every system."""
     from ase import Atoms
 
-    for system in named.values():
+    for system in (group.system for group in named.values()):
         symbols = np.array(system["atom_names"])[system["atom_types"]]
         for row in np.unique(np.linspace(0, len(system) - 1, LOOKED_AT).astype(int)):
             cell = None if system.nopbc else system["cells"][row]

@@ -113,7 +113,7 @@ def write(folder: Path, choices: Choices) -> Written:
     if choices.reference == NO_REFERENCE and not read:
         raise IpipError("--reference none: expected --data, as nothing else labels frames for training")
     symbols = [symbol for start in starts for symbol in start.atoms.get_chemical_symbols()]
-    symbols += [symbol for system in read for symbol in data.elements(system)]
+    symbols += [symbol for file in read for system in file for symbol in data.elements(system)]
     type_map = list(dict.fromkeys(symbols))
     named = data.grouped(read, type_map)
     frames = (*(start.atoms for start in starts), *data.frames(named))
