@@ -26,7 +26,9 @@ START = workdir.Iteration(0)
 SEEDED = START.seed_pool / "done"
 PRETRAINED = START.pretrain / "*/model.ckpt*"
 EVALUATED = START.evaluate / "*/predictions.npz"
-LABELLED = START.fp / "task.*"
+ANY = Path("iter.??????")
+LABELLED = ANY / START.fp.name / "task.*"
+AUDITED = ANY / START.on_policy.relative_to(START.root) / "audit/*/labels"
 
 # Key of param.json -> what is made with it; as soon as that is there, the key is fixed.
 FIXED: dict[KeyPath, Path] = {
@@ -88,6 +90,9 @@ def keep(jdata: dict[str, Any]) -> None:
 def _too_late(old: dict[str, Any], new: dict[str, Any]) -> Iterator[Problem]:
     for path, made in FIXED.items():
         yield from _changed(path, _meaning(path, old), _meaning(path, new), made)
+    if not any(Path().glob(str(LABELLED))):  # otherwise it has just been compared
+        key = ("ipip", "reference")
+        yield from _changed(key, _meaning(key, old), _meaning(key, new), AUDITED)
     # These lists may grow, but entries that have been used are fixed.
     yield from _changed(("sys_configs",), old["sys_configs"], new["sys_configs"][: len(old["sys_configs"])], SEEDED)
     jobs = [(jdata["model_devi_jobs"] + [None])[: len(old["model_devi_jobs"])] for jdata in (old, new)]
@@ -98,13 +103,14 @@ def _too_late(old: dict[str, Any], new: dict[str, Any]) -> Iterator[Problem]:
 
 def _changed(path: KeyPath, old: Any, new: Any, made: Path) -> Iterator[Problem]:
     """The differences below one key, if what was made with it is there."""
-    if old == new or not any(Path().glob(str(made))):
+    there = next(Path().glob(str(made)), None)
+    if old == new or there is None:
         return
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted({*old, *new}):
             yield from _changed((*path, key), old.get(key), new.get(key), made)
         return
-    folder = made.parent if made.parent.name != "*" else made.parent.parent
+    folder = there.parent if made.parent.name != "*" else there.parent.parent
     yield Problem(
         path,
         f"changed from {shown(old)} to {shown(new)}, but {folder} was made with the old value; restore it, or start a "

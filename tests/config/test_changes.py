@@ -31,6 +31,8 @@ LATE = [
     ("model_devi_jobs[0].nsteps", 900, "iter.000000/01.model_devi/task.000.000000"),
     ("fp_style", "vasp", "iter.000000/02.fp/task.000.000000"),
     ("ipip.reference.kwargs.method", "GFN2-xTB", "iter.000000/02.fp/task.000.000000"),
+    ("ipip.reference.kwargs.method", "GFN2-xTB", "iter.000001/02.fp/task.000.000000"),
+    ("ipip.reference.kwargs.method", "GFN2-xTB", "iter.000000/00.ipip/on_policy/audit/accurate/labels"),
 ]
 
 
