@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 # As make_lammps_files of dpgen/generator/lib/lammps.py knows them.
 ENSEMBLES = ("nvt", "nve", "npt", "npt-i", "npt-iso", "npt-a", "npt-aniso", "npt-t", "npt-tri")
-# Lines that DP-GEN looks for in a LAMMPS template, each exactly once.
 # Counts and times that DP-GEN's own schema does not bound.
 PAIR_STYLE_WORDS = 6  # pair_style deepmd out_freq N out_file FILE, besides the models
 POSITIVE = ("model_devi_dt", "lmp_neigh_modify_one", "epsilon", "epsilon_v")
@@ -53,6 +52,17 @@ def notes(jdata: dict[str, Any]) -> Iterator[str]:
         yield (
             f"model_devi_jobs[{changing[0]}].ensemble: changes the volume by the pressure of students, which are not "
             "trained on virials; set default_training_param.loss.start_pref_v and limit_pref_v, as to 0.02 and 1"
+        )
+    if jdata.get("shuffle_poscar"):
+        yield (
+            "shuffle_poscar: shuffles the structures that explore, and by no seed; the teacher's MD starts from those "
+            "of sys_configs as they are. To have both alike, shuffle the files"
+        )
+    opened = [key for key, edges in boundaries(jdata) if is_open(edges) and not jdata.get("model_devi_nopbc")]
+    if opened:
+        yield (
+            f"{opened[0]}: has open boundaries, but the teacher's MD those of the start structures; for open ones in "
+            "both set model_devi_nopbc to true"
         )
 
 

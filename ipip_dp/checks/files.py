@@ -95,8 +95,8 @@ def check_structures(jdata: dict[str, Any], structures: dict[Path, dpdata.System
         if not usable:
             yield f"sys_configs: {path}: expected one structure with finite coordinates, in a cell that has a volume"
         names = system["atom_names"]
-        if strange := [element for element in names if element not in ELEMENTS and element not in jdata["type_map"]]:
-            yield f"sys_configs: {path} has {', '.join(strange)}, which is no element"
+        if strange := [element for element in names if element not in ELEMENTS]:
+            yield f"sys_configs: {path} has {', '.join(strange)}, which is no element, so no teacher can label it"
         if unknown := sorted(set(names) - set(jdata["type_map"])):
             yield f"sys_configs: {path} has {', '.join(unknown)}, which type_map {shown(jdata['type_map'])} lacks"
         if not usable or strange or unknown:

@@ -218,7 +218,7 @@ def _check_energies(key: str, value: dict[str, Any]) -> Iterator[str]:
             yield (
                 f"{key}.loss.{name}: expected 0, found {loss[name]}; energies in the pool, which teacher and students "
                 "have labelled, count from different zeros. Train on forces, or let the teacher label every frame: "
-                "ipip.relabel.max_in_domain: 0"
+                "ipip.relabel.rule: teacher"
             )
 
 

@@ -77,7 +77,9 @@ def _reference() -> Argument:
 class Params:
     """Iterative pretraining (arXiv 2507.20118). Without this section `dpgen run` is stock DP-GEN."""
 
-    seed: int = count(1, "Seed of every random draw of the run, also of those DP-GEN makes.")
+    seed: int = count(
+        1, "Seed of every random draw of the run, also of those DP-GEN makes, but for its shuffle_poscar."
+    )
     check_interval: float = positive(
         30,
         "Seconds between two looks of dpdispatcher at the jobs, in all stages. 1 suits a local run, 30 a queue.",

@@ -73,7 +73,7 @@ def measured(systems: Iterable[Mapping[str, Any]]) -> Gate:
         some = slice(None, None, -(-len(data["coords"]) // AT_ONCE))
         cells = [None] * len(data["coords"]) if data.get("nopbc") else data["cells"]
         nearest += [
-            nearest_distances(xyz, cell, SEARCH).min()
+            min(SEARCH, nearest_distances(xyz, cell, SEARCH).min())
             for xyz, cell in zip(data["coords"][some], cells[some], strict=True)
         ]
     if not nearest:

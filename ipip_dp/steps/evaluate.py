@@ -2,7 +2,7 @@
 """Evaluate: errors of teacher, students and ensemble mean on the held-out frames.
 
 Writes ``metrics.json`` for the iteration and rebuilds ``learning_curve.csv`` from all of
-them; the stop test reads nothing else.
+them; the stop test reads it.
 """
 
 from __future__ import annotations

@@ -78,6 +78,26 @@ def test_check_warns_of_masses_in_another_order_than_elements(ipip):
     assert "mass_map" not in ipip("check").output
 
 
+def test_check_warns_of_exploration_that_the_teachers_md_does_not_follow(ipip):
+    param = ipip.run.param
+    Path("input.lammps").write_text(
+        "boundary f f f\npair_style deepmd\nthermo_style custom step\ndump dpgen_dump all custom 10 x.dump id\n"
+    )
+    (job,) = param["model_devi_jobs"]
+    template = {key: job[key] for key in ("sys_idx", "trj_freq")} | {"template": {"lmp": "input.lammps"}}
+    param.update(shuffle_poscar=True, model_devi_jobs=[template])
+    ipip.run.param = param
+    typed = ipip("check")
+    assert (typed.status, typed.errors) == (0, "")
+    assert "shuffle_poscar: shuffles the structures that explore, and by no seed" in typed.output
+    assert (
+        "model_devi_jobs[0].template.lmp: has open boundaries, but the teacher's MD those of the start" in typed.output
+    )
+    param.update(shuffle_poscar=False, model_devi_nopbc=True)
+    ipip.run.param = param
+    assert not {"shuffle_poscar", "boundaries"} & set(ipip("check").output.split())
+
+
 def test_check_does_not_ask_for_data_that_init_makes(ipip):
     param = ipip.run.param
     param["init_data_sys"], param["ipip"]["held_out"] = ["new/train"], ["new/held_out"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ipip_dp.data.gate import Gate, check_geometry, check_labels, shortest_distance
+from ipip_dp.data.gate import SEARCH, Gate, check_geometry, check_labels, measured, shortest_distance
 
 CUBE = 10.0 * np.eye(3)
 
@@ -86,3 +86,9 @@ def test_isolated_atoms() -> None:
     assert reason == "isolated: atom 0 has no other within 2 A"
     alone_in_a_small_cell = np.array([[[0.0, 0, 0]]])
     assert check_geometry(alone_in_a_small_cell, 3 * np.eye(3)[None], Gate(max_neighbor_distance=3.5)) == [None]
+
+
+def test_measured_distances_bound_no_more_than_bonds_can_be():
+    """Noble gas has no pair near the search radius: what it has not seen closer may still come closer."""
+    frames = {"coords": np.array([[[0.0, 0, 0], [3.8, 0, 0]]]), "cells": CUBE[None], "forces": np.ones((1, 2, 3))}
+    assert measured([frames]).min_distance == pytest.approx(0.85 * SEARCH)
