@@ -22,6 +22,7 @@ Without an ``ipip`` section every stage is DP-GEN's own: :mod:`ipip_dp.dpgen_plu
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -98,7 +99,8 @@ def post_train(stage: Stage, context: Context) -> None:
 def make_model_devi(stage: Stage, context: Context) -> bool:
     """Explore, unless nothing improves any more."""
     reason = stop.reason(context)
-    goes_on = reason is None and stage()
+    # DP-GEN writes into the jobs it has read, and the stop test compares them as they are in param.json.
+    goes_on = reason is None and stage(copy.deepcopy(context.jdata))
     stop.record(context, None if goes_on else reason or stop.OUT_OF_JOBS)
     return goes_on
 

@@ -70,9 +70,11 @@ def evaluated(jobs: Sequence[dict[str, Any]], last: int) -> list[Evaluated]:
     )
     result = []
     for iteration, figure in zip(found, held_out, strict=True):
-        md = md_figures(_read(iteration.explored_counts), _read(iteration.on_policy_metrics))
+        counts = _read(iteration.explored_counts)
+        md = md_figures(counts, _read(iteration.on_policy_metrics))
         job = jobs[iteration.index] if iteration.index < len(jobs) else {}
-        result.append(Evaluated(figure, md, {key: value for key, value in job.items() if key != "_idx"}))
+        conditions = {key: value for key, value in job.items() if not key.startswith("_")}  # _idx, comments
+        result.append(Evaluated(figure, md, conditions, counts.get("trust_levels")))
     return result
 
 

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Errors where MD goes: on explored frames with reference labels that no student has trained on.
 
-A few broken frames own a root mean square, so median and worst tenth stand beside it. Frames of a trust class count
-by how many were explored for each that was labelled: DP-GEN labels candidates only, an audit labels all classes alike.
+A few broken frames own a root mean square, so median and worst tenth stand beside it. Frames of a stratum count by how
+many were explored for each that was labelled: DP-GEN labels candidates only, about as many of each entry of
+sys_configs (strata ``candidate.000``, ...), an audit labels all trust classes alike (strata ``accurate``, ...).
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,16 +37,16 @@ def frame_errors(
     Parameters
     ----------
     reference : iterable of (str, str, dict)
-        Formula, trust class and labels of every block of frames.
+        Formula, stratum and labels of every block of frames.
     students, teacher : (str, iterator of dict)
         Predictions on the same blocks, in the same order.
 
     Returns
     -------
     list of dict
-        Of every frame ``system``, ``trust_class``, ``deviation`` (see :func:`force_deviation`), and the force RMSE of
-        the ``ensemble`` mean, the ``teacher`` (nan where it gave no label) and each student (``student_0``, ...), all
-        in eV/Angstrom.
+        Of every frame ``system``, ``trust_class``, ``stratum``, ``deviation`` (see :func:`force_deviation`), and the
+        force RMSE of the ``ensemble`` mean, the ``teacher`` (nan where it gave no label) and each student
+        (``student_0``, ...), all in eV/Angstrom.
     dict of str to dict
         Force RMSE by element, of ``ensemble`` and ``teacher``, in eV/Angstrom.
 
@@ -56,7 +57,8 @@ def frame_errors(
     """
     rows: list[Row] = []
     squares: dict[str, dict[str, list[np.ndarray]]] = defaultdict(lambda: defaultdict(list))
-    for system, trust_class, labels in reference:
+    for system, stratum, labels in reference:
+        of_block = {"system": system, "trust_class": stratum.partition(".")[0], "stratum": stratum}
         forces = next_block(students, labels)["forces"]
         found = {f"student_{member}": own for member, own in enumerate(forces)}
         found = {"ensemble": forces.mean(axis=0), "teacher": next_block(teacher, labels)["forces"][0], **found}
@@ -64,7 +66,7 @@ def frame_errors(
         rmse = {name: np.sqrt(of_atoms.mean(axis=1) / 3) for name, of_atoms in by_atom.items()}
         for number, deviation in enumerate(force_deviation(forces)):
             errors = {name: float(values[number]) for name, values in rmse.items()}
-            rows.append({"system": system, "trust_class": trust_class, "deviation": float(deviation), **errors})
+            rows.append({**of_block, "deviation": float(deviation), **errors})
         symbols = np.asarray(labels["atom_names"])[labels["atom_types"]]
         for element in np.unique(symbols):
             for model in ("ensemble", "teacher"):
@@ -102,22 +104,22 @@ def summary(rows: Sequence[Row], explored: Mapping[str, int]) -> dict[str, Any]:
     rows : sequence of dict
         See :func:`frame_errors`.
     explored : mapping of str to int
-        How many frames of each trust class there were to choose from.
+        How many frames of each stratum there were to choose from.
 
     Returns
     -------
     dict
-        ``n_frames``; ``covered``, the share of explored frames in classes with labels; ``ensemble``, ``teacher`` and
+        ``n_frames``; ``covered``, the share of explored frames in strata with labels; ``ensemble``, ``teacher`` and
         ``students`` (one for each), the same by name in ``systems`` and ``trust_classes``. Each has ``force_rmse``,
         ``force_median``, ``force_median_noise`` (its standard error, of resampled frames) and ``force_worst_tenth``
         (where it begins), in eV/Angstrom.
     """
-    labelled = {name: sum(row["trust_class"] == name for row in rows) for name in CLASSES}
-    weight = {name: max(explored[name], 1) / number for name, number in labelled.items() if number}
+    labelled = Counter(row["stratum"] for row in rows)
+    weight = {name: max(explored[name], 1) / number for name, number in labelled.items()}
     total = sum(explored.values())
 
     def of(chosen: Sequence[Row]) -> dict[str, Any]:
-        weights = np.array([weight[row["trust_class"]] for row in chosen])
+        weights = np.array([weight[row["stratum"]] for row in chosen])
         models = [name for name in chosen[0] if name in ("ensemble", "teacher") or name.startswith("student_")]
         errors = {name: _errors(np.array([row[name] for row in chosen]), weights, name) for name in models}
         students = [errors.pop(name) for name in models if name.startswith("student_")]

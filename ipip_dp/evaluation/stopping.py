@@ -48,11 +48,19 @@ class Evaluated:
         Errors where its MD went, and how that went: by name, empty before it has run.
     conditions : object
         What its MD explored; figures of MD under other conditions do not compare.
+    levels : object
+        The trust levels that sorted its frames; shares of frames and runs by other levels do not compare.
     """
 
     held_out: Figure
     md: Mapping[str, Figure] = field(default_factory=dict)
     conditions: Any = None
+    levels: Any = None
+
+    def compares(self, other: Evaluated, name: str) -> bool:
+        """Whether a figure of its MD can be compared with that of another iteration."""
+        alike = self.conditions == other.conditions and (name == ON_POLICY or self.levels == other.levels)
+        return alike and name in self.md and name in other.md
 
 
 def held_out_figures(students: Sequence[Sequence[float]], ensemble: Sequence[float]) -> list[Figure]:
@@ -116,15 +124,13 @@ def without_improvement(iterations: Sequence[Evaluated], min_improvement: float)
     for index in range(1, len(iterations)):
         now, before = iterations[index], iterations[:index]
         *earlier, explored = before
-        alike = [other for other in earlier if other.conditions == explored.conditions]
-        improved = all(now.held_out.better_than(other.held_out, min_improvement) for other in before) or any(
-            all(figure.better_than(other.md[name], min_improvement) for other in alike if name in other.md)
-            for name, figure in explored.md.items()
-            if any(name in other.md for other in alike)
-        )
+        improved = all(now.held_out.better_than(other.held_out, min_improvement) for other in before)
+        for name, figure in explored.md.items():
+            alike = [other.md[name] for other in earlier if explored.compares(other, name)]
+            improved |= bool(alike) and all(figure.better_than(other, min_improvement) for other in alike)
         if improved:
             since = 0
-        elif alike or not earlier:
+        elif not earlier or any(other.conditions == explored.conditions for other in earlier):
             since += 1
     return since
 
@@ -137,7 +143,7 @@ def best(iterations: Sequence[Evaluated]) -> int:
     best = len(iterations) - 1
     for index in reversed(range(best)):
         one, other = iterations[index], iterations[best]
-        if one.conditions == other.conditions and ON_POLICY in one.md and ON_POLICY in other.md:
+        if one.compares(other, ON_POLICY):
             better = one.md[ON_POLICY].better_than(other.md[ON_POLICY])
         else:
             better = one.held_out.better_than(other.held_out)

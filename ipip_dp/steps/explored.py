@@ -63,8 +63,13 @@ def folder(context: Context, trust_class: str) -> Path:
     return context.iteration.relabel / "explored" / trust_class
 
 
-def choose(context: Context) -> bool:
+def choose(context: Context, levels: Sequence[float]) -> bool:
     """Draw frames of every trust class, and count all of them.
+
+    Parameters
+    ----------
+    levels : sequence of float
+        The trust levels that they were sorted by, in eV/Angstrom.
 
     Returns
     -------
@@ -92,7 +97,7 @@ def choose(context: Context) -> bool:
     held = [task for task in tasks if str(task) not in failed and task not in blown_up]
     frames_of = {trust_class: len(frames) for trust_class, frames in found.items()}
     md = {"md": len(tasks), "blown_up": len(blown_up), "held": len(held)}
-    workdir.write_json(context.iteration.explored_counts, {**frames_of, **md})
+    workdir.write_json(context.iteration.explored_counts, {**frames_of, **md, "trust_levels": list(levels)})
     return changed
 
 
@@ -136,8 +141,11 @@ def digest(context: Context) -> str:
     return hashlib.sha256(b"".join(chosen)).hexdigest()
 
 
-def counts(context: Context) -> dict[str, int]:
-    """How many frames of every trust class there were, and how many MD runs; none before version 0.2."""
+def counts(context: Context) -> dict[str, Any]:
+    """How many frames of every trust class there were, and how many MD runs; none before version 0.2.
+
+    ``trust_levels`` are what they were sorted by, in eV/Angstrom.
+    """
     path = context.iteration.explored_counts
     return json.loads(path.read_text()) if path.is_file() else {}
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import shutil
+from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipip_dp import workdir
@@ -22,13 +24,14 @@ from ipip_dp.steps.labelling import PREDICTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from ipip_dp.evaluation.on_policy import Row
     from ipip_dp.steps.context import Context
 
 LABELERS: tuple[labelling.Who, ...] = ("students", "teacher")
 FRAMES = "frames.csv"
+CHOICE = "choice.json"  # the frames of an audit: set -> rows
+TEXTS = ("system", "trust_class", "stratum")
 
 
 def read_rows(iteration: workdir.Iteration) -> list[Row]:
@@ -38,8 +41,7 @@ def read_rows(iteration: workdir.Iteration) -> list[Row]:
         return []
     with path.open() as file:
         return [
-            {name: text if name in ("system", "trust_class") else float(text) for name, text in row.items()}
-            for row in csv.DictReader(file)
+            {name: text if name in TEXTS else float(text) for name, text in row.items()} for row in csv.DictReader(file)
         ]
 
 
@@ -62,10 +64,11 @@ def audit(context: Context) -> dict[str, Path]:
     folders = {}
     for name, number in _shares({name: len(rows) for name, rows in found.items()}, asked).items():
         task = context.iteration.on_policy / "audit" / name
+        chosen = explored.by_set(explored.draw(found[name], number, context.random_seed("audit", name)))
+        workdir.write_task(task / CHOICE, {"of": explored.digest(context), "rows": chosen}, "frames", "labels")
         if not (task / "frames").is_dir():
-            chosen = explored.draw(found[name], number, context.random_seed("audit", name))
-            explored.write_chosen(context, explored.by_set(chosen), task / "frames")
-        labelling.prepare(context, "reference", task)
+            explored.write_chosen(context, chosen, task / "frames")
+        labelling.prepare(context, "reference", task, "labels")
         folders[name] = task / "labels"
     if folders:  # through the gate that no data have narrowed: what is measured must not be chosen by its forces
         gate = context.params.gate.gate()
@@ -84,9 +87,27 @@ def _shares(sizes: Mapping[str, int], total: int) -> dict[str, int]:
 
 
 def labelled_systems(context: Context, audited: Mapping[str, Path]) -> list[tuple[str, Path]]:
-    """Trust class and folder of every system with reference labels; DP-GEN labels candidates."""
-    by_fp = [("candidate", path) for path in systems.find(sorted(context.iteration.fp.glob("data.*")))]
+    """Stratum and folder of every system with reference labels.
+
+    DP-GEN labels candidates, some of each entry of sys_configs: ``candidate.SSS``. An audit draws from a whole class.
+    """
+    by_fp = [
+        (f"candidate{folder.suffix}", path)
+        for folder in sorted(context.iteration.fp.glob("data.*"))
+        for path in systems.find([folder])
+    ]
     return by_fp + [(name, path) for name, folder in audited.items() for path in systems.below(folder)]
+
+
+def _strata(context: Context) -> dict[str, int]:
+    """How many frames were explored in every stratum."""
+    counts, fp = explored.counts(context), context.iteration.fp
+    found = {name: counts[name] for name in CLASSES}
+    if any(fp.glob("data.*")):
+        del found["candidate"]
+        tasks = (Path(task).name for task, _ in explored.listed(fp, "candidate"))
+        found.update(Counter(f"candidate.{name.split('.')[1]}" for name in tasks))  # of task.SSS.CCCCCC
+    return found
 
 
 def _digest(system: Path) -> str:
@@ -100,14 +121,13 @@ def collect(context: Context, known: list[tuple[str, Path]]) -> None:
         (str(path), predict.load(path)) for path in (folder / labeler / PREDICTIONS for labeler in LABELERS)
     )
     reference = (
-        (block.short_name, trust_class, block.data)
-        for trust_class, path in known
+        (block.short_name, stratum, block.data)
+        for stratum, path in known
         for block in labelled.read(path, context.type_map)
     )
     rows, elements = on_policy.frame_errors(reference, students, teacher)
     workdir.write_csv(folder / FRAMES, rows)
-    counts = explored.counts(context)
-    summary = on_policy.summary(rows, {name: counts[name] for name in CLASSES})
+    summary = on_policy.summary(rows, _strata(context))
     workdir.write_json(context.iteration.on_policy_metrics, {**summary, "elements": elements})
     _log(summary)
 

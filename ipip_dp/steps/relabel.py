@@ -23,7 +23,7 @@ from ipip_dp.errors import IpipError
 from ipip_dp.evaluation import calibration
 from ipip_dp.evaluation.on_policy import CLASSES
 from ipip_dp.labelers.batch import read_summary
-from ipip_dp.steps import explored, labelling, on_policy
+from ipip_dp.steps import explored, labelling, on_policy, trust
 from ipip_dp.steps.context import damaged_folders
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def choose_frames(context: Context) -> None:
         If the next pool was made of those, and the one it grew from is not kept.
     """
     work_path = context.iteration.relabel
-    if explored.choose(context) and workdir.is_done(work_path):
+    if explored.choose(context, trust.used(context.iteration, context.jdata)) and workdir.is_done(work_path):
         remove_next_pool(context)
         workdir.unmark(work_path)
     explored.write(context)

@@ -37,7 +37,7 @@ class Measured:
         The force RMSE up to which a frame is accurate, 1.5 times that on held-out frames, and from which on it has
         failed, as large as the forces of the reference data (their root mean square), in eV/Angstrom.
     given : float
-        The upper level of param.json, in eV/Angstrom.
+        The upper level of param.json, of the job if it has one, in eV/Angstrom.
     """
 
     rows: list[Row]
@@ -55,7 +55,9 @@ def measure(context: Context, explored: Iterable[workdir.Iteration]) -> Measured
     """Measure trust levels by explored frames, and by the held-out error and the data of the context's iteration."""
     held_out = json.loads(context.iteration.metrics.read_text())["ensemble"]["force_rmse"]
     rows = calibration.latest([on_policy.read_rows(iteration) for iteration in explored])
-    given = max(_values(context.jdata[KEYS[1]]))
+    jobs = context.jdata["model_devi_jobs"]
+    job = jobs[context.iteration.index] if context.iteration.index < len(jobs) else {}
+    given = max(_values(context.jdata[KEYS[1]] if job.get(KEYS[1]) is None else job[KEYS[1]]))
     return Measured(rows, ACCURATE * held_out, _root_mean_square_force(context), given)
 
 

@@ -63,6 +63,16 @@ def test_frames_stand_for_the_explored_ones_of_their_class():
     assert len(even["systems"]["MoS2"]["students"]) == 2
 
 
+def test_candidates_stand_for_those_of_their_entry_of_sys_configs():
+    """DP-GEN labels about as many candidates of each, however many there are."""
+    (rows, _), _ = rows_of("candidate.000", "candidate.001")
+    for row in rows:
+        row["ensemble"] = 1.0 if row["stratum"] == "candidate.000" else 0.1
+    found = on_policy.summary(rows, {"accurate": 0, "candidate.000": 20, "candidate.001": 1980, "failed": 0})
+    assert found["ensemble"]["force_median"] == 0.1
+    assert found["trust_classes"].keys() == {"candidate"}
+
+
 def test_the_noise_of_a_median_falls_with_the_number_of_frames():
     noise = []
     for n_frames in (10, 1000):

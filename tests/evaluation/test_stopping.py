@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -64,6 +65,26 @@ def test_md_under_new_conditions_is_no_reason_to_stop():
     hotter = [300, 600, 900, 1200]
     assert stopping.without_improvement(run(flat, [0.5, 0.6, 0.7], hotter), 0.01) == 1  # of the second iteration
     assert stopping.without_improvement(run(flat, [0.5, 0.6, 0.7], [300] * 4), 0.01) == 3
+
+
+def test_shares_by_other_trust_levels_do_not_compare():
+    """As those of ``trust: auto``, which change with the students; errors need no level."""
+
+    def iterations(levels, **md):
+        found = run([0.3] * 4)
+        values = zip(found, levels, *md.values(), strict=True)
+        return [
+            replace(each, levels=level, md={name: Figure(value, 0.0) for name, value in zip(md, shares, strict=True)})
+            for each, level, *shares in values
+        ]
+
+    shares = {stopping.NOT_ACCURATE: [0.9, 0.5, 0.2, 0.1]}
+    assert stopping.without_improvement(iterations([(0.3, 1.5)] * 4, **shares), 0.01) == 0
+    assert (
+        stopping.without_improvement(iterations([(0.1, 1.0), (0.2, 1.0), (0.3, 1.0), (0.4, 1.0)], **shares), 0.01) == 3
+    )
+    errors = {ON_POLICY: [0.9, 0.5, 0.2, 0.1]}
+    assert stopping.without_improvement(iterations([1, 2, 3, 4], **errors), 0.01) == 0
 
 
 def test_the_latest_of_equals_is_best():

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import dpdata
 import numpy as np
@@ -25,11 +26,15 @@ def frames(n_frames: int) -> dpdata.System:
     )
 
 
-def write_explored(context, **numbers):
+def write_explored(context, first=0, **numbers):
     for trust_class, number in numbers.items():
-        system = frames(number)
+        system = frames(first + number)[first:]
+        shutil.rmtree(explored.folder(context, trust_class), ignore_errors=True)
         system.data["ipip_model_deviation"] = np.linspace(0.1, 0.2, number)
         systems.write(system, explored.folder(context, trust_class) / "frames/0000")
+    for trust_class in explored.LISTS:
+        choice = {"task": numbers.get(trust_class, 0), "from": first}
+        workdir.write_json(explored.folder(context, trust_class) / explored.CHOICE, choice)
     counts = {"accurate": 90, "candidate": 9, "failed": 1, "md": 3, "blown_up": 0, "held": 2}
     workdir.write_json(context.iteration.explored_counts, counts)
 
@@ -61,6 +66,19 @@ def test_an_audit_labels_frames_of_every_class_once(make_context):
     assert all(np.isclose(frames(4)["coords"], xyz, atol=1e-5).all(axis=(1, 2)).any() for xyz in chosen)
     expected = found["accurate"].predict(driver="ipip/lammps", **{k: v for k, v in REFERENCE.items() if k != "type"})
     assert found["accurate"]["forces"] == pytest.approx(expected["forces"], abs=1e-4)
+
+
+@pytest.mark.slow
+def test_an_audit_of_other_frames_is_made_anew(make_context):
+    """As after the folder of an exploration has been removed to have it done again."""
+    context = make_context(ipip={"reference": REFERENCE, "evaluate": {"audit_frames": 2}})
+    with dispatch.submissions(context.mdata, 0.1):
+        for first in (0, 4):
+            write_explored(context, first, accurate=4)
+            ((_, path),) = on_policy.labelled_systems(context, on_policy.audit(context))
+            labelled = dpdata.LabeledSystem(str(path), fmt="deepmd/npy")
+            explored_frames = frames(first + 4)["coords"][first:]
+            assert all(np.isclose(explored_frames, xyz, atol=1e-5).all(axis=(1, 2)).any() for xyz in labelled["coords"])
 
 
 @pytest.mark.slow

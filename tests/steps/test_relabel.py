@@ -301,7 +301,7 @@ def test_without_explored_frames_the_pool_stays(make_context):
         "labelled": {}, "rejected": 0, "added": 0, "kept": 2, "dropped": 0,
     }  # fmt: skip
     assert explored.counts(context) == {
-        "accurate": 0, "candidate": 0, "failed": 1, "md": 0, "blown_up": 0, "held": 0,
+        "accurate": 0, "candidate": 0, "failed": 1, "md": 0, "blown_up": 0, "held": 0, "trust_levels": [0.15, 0.6],
     }  # fmt: skip
     assert (context.iteration.relabel / "done").is_file()
     assert context.iteration.next.pool.is_dir()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 
-from ipip_dp import workdir
+from ipip_dp import loop, workdir
 from ipip_dp.steps import stop
 from ipip_dp.workdir import Iteration
 
@@ -38,6 +38,22 @@ def test_later_iterations_of_an_earlier_run_do_not_count(make_context):
     stop.record(context, stop.OUT_OF_JOBS)
     found = json.loads(context.iteration.stop.read_text())
     assert (found["best_iteration"], found["reason"]) == (1, stop.OUT_OF_JOBS)
+
+
+def test_what_dpgen_writes_into_jobs_with_a_template_does_not_reach_the_stop_test(make_context):
+    """It does so in the process that explores alone, so that the stop test would tell restarts apart."""
+    from dpgen.generator.run import parse_cur_job_revmat
+
+    context = make_context()
+    evaluated(0.5)
+    job = {**context.jdata["model_devi_jobs"][0], "template": {"lmp": "input.lammps"}}
+    context.jdata["model_devi_jobs"] = [job]
+
+    def stage(jdata):
+        return bool(parse_cur_job_revmat(jdata["model_devi_jobs"][0]))
+
+    assert loop.make_model_devi(stage, context)
+    assert "rev_mat" not in job
 
 
 def test_the_models_are_those_of_the_best_iteration(make_context):
