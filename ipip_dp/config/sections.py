@@ -216,8 +216,9 @@ class Evaluate:
 
 @dataclass(frozen=True)
 class Stop:
-    """The run ends when neither the held-out force RMSE nor the error on explored frames nor the share of MD that holds
-    improves by more than its noise. MD under conditions that no earlier iteration has explored does not count.
+    """The run ends when nothing improves by more than its noise: the held-out force RMSE, the error on explored frames,
+    the shares of accurate frames and of MD that holds. MD under conditions that no earlier iteration has explored does
+    not count.
     """  # noqa: D205 (all of it is the documentation of the section)
 
     min_improvement: float = fraction(0.01, "Relative improvement over the best iteration so far that counts.")

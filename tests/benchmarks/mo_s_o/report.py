@@ -28,6 +28,16 @@ DPA4C_KINDS = {
     "curve-pretrained": "pretrained once, two thirds of the steps",
     "curve-pretrained-less": "pretrained once, a third of the steps",
 }
+TWICE = {"scratch2x": KINDS["scratch"], "finetune2x": KINDS["once"]}  # as many labels, twice as long fine-tuned
+BESIDE = 1.06  # so that their points do not hide those of the others
+WHERE_MD_GOES = {  # arms of on_policy.csv, by what the picture calls them
+    "scratch2x-240": "DP-GEN, labels of\nthe teacher's MD",
+    "once-240": "pretrained once,\nthe same labels",
+    "rounds-no-frames-240": "IPIP, three rounds,\nthe same labels",
+    "dpgen-twice-240": "DP-GEN, half of the\nlabels explored",
+    "gathered-twice-240": "IPIP, half of the\nlabels explored",
+    "gathered-thrice-240": "IPIP, three quarters\nexplored",
+}
 EXPLORED = "explored-240"  # the arm whose rounds are drawn against their labels
 SPAN = 0.1  # eV/Å that a panel shows at least, so that noise does not look large
 COLORS = {
@@ -73,14 +83,19 @@ def curve(axes: Axes, points: Iterable[tuple[float, float]], name: str) -> None:
     )
 
 
-def labels_panel(axes: Axes, rows: list[dict[str, Any]]) -> None:
+def labels_panel(axes: Axes, rows: list[dict[str, Any]], explored: bool = True) -> None:
     """Error against the number of labels, and how it falls with labels of explored frames."""
     teacher = next(row[ERROR] for row in rows if row["name"] == "teacher")
     axes.axhline(teacher, color="tab:gray", ls="--", label="teacher (CHGNet)")
     answers = [row for row in last_rounds(rows) if row["group"] == "labels"]
     for kind, text in KINDS.items():
         curve(axes, [(row["labels"], row[ERROR]) for row in answers if kind_of(row) == kind], text)
-    rounds = [(row["labels"], row[ERROR]) for row in rows if row["name"] == EXPLORED]
+    for kind, text in TWICE.items():
+        points = [(BESIDE * row["labels"], row[ERROR]) for row in last_rounds(rows) if kind_of(row) == kind]
+        if points:
+            label = f"{text}, twice as long"
+            axes.plot(*zip(*points, strict=True), "o", color=COLORS[text], mfc="none", ms=4, label=label)
+    rounds = [(row["labels"], row[ERROR]) for row in rows if row["name"] == EXPLORED and explored]
     if rounds:
         curve(axes, rounds, "IPIP, labels of explored frames")
     ticks = {row["labels"] for row in answers} | {labels for labels, _ in rounds[-1:]}
@@ -96,7 +111,7 @@ def label_axes(axes: Axes, ticks: set[float], title: str) -> None:
     axes.xaxis.set_major_formatter("{x:.0f}")
     axes.set(xlabel="reference labels", ylabel="held-out force RMSE (eV/Å)")
     axes.set_title(title)
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="lower left")
 
 
 def dpa4c_panel(axes: Axes, rows: list[dict[str, Any]]) -> None:
@@ -173,12 +188,37 @@ def save(figure: Figure, path: Path) -> None:
     os.replace(temporary, path)
 
 
-def summary_picture(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw the error against the number of labels alone."""
+def md_panel(axes: Axes, found: list[dict[str, Any]]) -> None:
+    """How many runs of MD hold, one point per seed."""
+    seeds = defaultdict(list)
+    for row in found:
+        seeds[row["name"].partition("-seed")[0]].append(row["runs_that_hold"])
+    names = [name for name in WHERE_MD_GOES if name in seeds]
+    for place, name in enumerate(names):
+        held = sorted(seeds[name])
+        spread = np.linspace(-0.2, 0.2, len(held)) if len(held) > 1 else [0.0]
+        own = "IPIP" in WHERE_MD_GOES[name] or "pretrained" in WHERE_MD_GOES[name]
+        axes.plot(held, place + np.asarray(spread), "o", color="tab:red" if own else "tab:blue")
+    axes.set_yticks(range(len(names)), [WHERE_MD_GOES[name] for name in names], fontsize=8)
+    runs = int(max(row["runs"] for row in found))
+    axes.set_xlim(0, runs + 0.5)
+    axes.set_xticks(range(0, runs + 1, 2))
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
+    axes.set(xlabel=f"MD runs of 10 ps that hold, of {runs}")
+    axes.set_title("240 labels: which MD holds? (a point per seed)")
+
+
+def summary_picture(rows: list[dict[str, Any]], found: list[dict[str, Any]], path: Path) -> None:
+    """Draw the error against the number of labels, and how MD goes if anything of that is ``found``."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    labels_panel(figure.subplots(), rows)
+    panels = 2 if any(row["name"] in WHERE_MD_GOES for row in found) else 1
+    figure = Figure(figsize=(6 * panels, 4), layout="constrained")
+    first, *others = np.atleast_1d(figure.subplots(1, panels))
+    labels_panel(first, rows, explored=False)
+    for axes in others:
+        md_panel(axes, found)
     save(figure, path)
 
 
@@ -287,7 +327,8 @@ def write(root: Path) -> None:
     """Write study.png, labels.png and study.md beside results.csv."""
     rows = read(root / "results.csv")
     if any(row["group"] == "labels" for row in rows):  # not with --only and other arms
-        summary_picture(rows, root / "labels.png")
+        md = root / "on_policy.csv"
+        summary_picture(rows, read(md) if md.is_file() else [], root / "labels.png")
         picture(rows, root / "study.png")
     parts = [
         "Force RMSE in eV/Å; ± is half the difference between the two students. Of arms with two rounds the second "
