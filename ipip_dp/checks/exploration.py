@@ -53,6 +53,8 @@ def notes(jdata: dict[str, Any]) -> Iterator[str]:
             f"model_devi_jobs[{changing[0]}].ensemble: changes the volume by the pressure of students, which are not "
             "trained on virials; set default_training_param.loss.start_pref_v and limit_pref_v, as to 0.02 and 1"
         )
+    if 0 < jdata["fp_task_max"] < jdata["fp_task_min"]:
+        yield f"fp_task_min: {jdata['fp_task_min']} is more than fp_task_max, so that nothing will ever be labelled"
     if jdata.get("shuffle_poscar"):
         yield (
             "shuffle_poscar: shuffles the structures that explore, and by no seed; the teacher's MD starts from those "

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipip_dp.checks import exploration
 from ipip_dp.errors import IpipError
 from ipip_dp.labelers import labeler_files
-from ipip_dp.text import is_positive, shown
+from ipip_dp.text import is_positive, reason, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 FRACTIONS = ("ratio_failed", "fp_accurate_threshold", "fp_accurate_soft_threshold")
 # Keys that name one file, at the top level or in fp_params.
-FILES = ("fp_incar", "fp_kpt_file", "fp_dpks_descriptor", "external_input_path", "template_fn")
+FILES = ("fp_incar", "fp_kpt_file", "external_input_path", "template_fn")
 # As check_bad_box of dpgen/generator/run.py knows them.
 PERIODIC_FORMATS = ("lammps/lmp", "lmp", "abacus/stru", "stru", "vasp/string")
 BAD_BOX = ("length_ratio", "height_ratio", "wrap_ratio", "tilt_ratio", "min_distance", "min_dist")
@@ -115,9 +114,12 @@ def _check_files(jdata: dict[str, Any]) -> Iterator[str]:
     elif len(names) < len(jdata["type_map"]):
         yield f"fp_pp_files: expected one for each of type_map {shown(jdata['type_map'])}, found {shown(names)}"
     else:
-        for name in names:
-            if not (folder / name).is_file():
-                yield f"fp_pp_files: there is no file {folder / name}"
+        beside = ("fp_orb_files", "fp_dpks_descriptor") if jdata["fp_style"] == "abacus" else ()
+        for key in ("fp_pp_files", *beside):
+            given = jdata.get(key) or []
+            for name in [given] if isinstance(given, str) else given:
+                if not (folder / name).is_file():
+                    yield f"{key}: there is no file {folder / name}"
 
 
 def _check_incar(jdata: dict[str, Any]) -> Iterator[str]:
@@ -125,9 +127,17 @@ def _check_incar(jdata: dict[str, Any]) -> Iterator[str]:
     spacing = jdata.get("fp_aniso_kspacing")
     if spacing is not None and (len(spacing) != 3 or not all(is_positive(value) for value in spacing)):
         yield f"fp_aniso_kspacing: expected three numbers greater than 0, found {shown(spacing)}"
-    tags = re.findall(r"^[ \t]*(\w+)[ \t]*=", file.read_text(errors="replace"), re.MULTILINE) if file.is_file() else ()
+    if not file.is_file():
+        return
+    from pymatgen.io.vasp import Incar
+
+    try:
+        tags = {tag.upper() for tag in Incar.from_file(file)}
+    except Exception as error:  # whatever pymatgen raises, by which DP-GEN reads it
+        yield f"fp_incar: {file} cannot be read as INCAR ({reason(error)})"
+        return
     for tag in ("KGAMMA",) if spacing is not None else ("KSPACING", "KGAMMA"):
-        if tags != () and tag not in {name.upper() for name in tags}:
+        if tag not in tags:
             yield f"fp_incar: {file} lacks {tag}, which DP-GEN needs"
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +124,10 @@ def problems(
         return _summed_up(found + [one_line(f"{param_file}: {problem}") for problem in of_param])
     except RecursionError:
         return [f"{param_file} or {machine_file}: nested too deeply"]
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return [one_line(f"{param_file} or {machine_file}: expected the name of a file, found {shown(error.filename)}")]
 
 
 def _summed_up(lines: list[str]) -> list[str]:
@@ -198,3 +203,5 @@ def _deeper_problems(jdata: dict[str, Any], mdata: dict[str, Any] | None, with_d
                 yield f"{name}: expected false beside ipip.trust: auto, whose levels are for deviations in eV/Angstrom"
     if with_data or (with_data is None and not files.data_to_make(jdata, params)):
         yield from files.check_data(jdata, params)
+    else:
+        yield from files.check_data_to_make(jdata, params)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -13,6 +14,7 @@ import typer
 import ipip_dp
 from ipip_dp.cli import label, models, new, report, run, status
 from ipip_dp.errors import IpipError, disk_full
+from ipip_dp.text import shown
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -70,4 +72,9 @@ def main() -> None:
     except IpipError as error:
         for line in str(error).splitlines():
             print(f"ipip: {line}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        print(f"ipip: expected the name of a file, found {shown(str(error.filename))}", file=sys.stderr)
         raise SystemExit(1) from None

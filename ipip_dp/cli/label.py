@@ -16,6 +16,7 @@ from ipip_dp.cli.options import (
     gate_of,
     labeler_and_elements,
     numbers_of,
+    require_file,
 )
 
 
@@ -134,4 +135,5 @@ def predict(
     from ipip_dp.labelers import predict as prediction
 
     config, elements = labeler_and_elements(labeler, param, type_map)
+    require_file(output)
     prediction.predict([source], output, config, elements)

@@ -12,7 +12,7 @@ from rich import box
 from rich.table import Column, Table
 
 from ipip_dp.cli.console import console
-from ipip_dp.cli.options import elements_of
+from ipip_dp.cli.options import elements_of, require_file
 from ipip_dp.errors import IpipError
 
 
@@ -30,6 +30,9 @@ def evaluate(
     from ipip_dp.steps import evaluate as held_out
 
     elements = elements_of(type_map)
+    require_file(output)
+    if len(set(models)) < len(models):
+        raise IpipError(f"{' '.join(map(str, models))}: expected every model once")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "predictions.npz"
         prediction.predict([data], file, {"type": "dp", "models": [str(model) for model in models]}, elements)

@@ -109,3 +109,9 @@ def one_of(option: str, text: str, known: Collection[str]) -> str:
         hint = f"; did you mean {near[0]}?" if near else ""
         raise IpipError(f"{option}: expected one of {', '.join(known)}; found {text}{hint}")
     return text
+
+
+def require_file(output: Path | None) -> None:
+    """Refuse an output that is a folder, before any work is done for it."""
+    if output is not None and output.is_dir():
+        raise IpipError(f"{output}: is a folder; expected the name of a file to write")

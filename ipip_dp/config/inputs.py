@@ -55,9 +55,19 @@ def _parse_yaml(text: str) -> Any:
     from ruamel.yaml import YAML, YAMLError
 
     try:
-        return YAML(typ="safe", pure=True).load(text)
+        value = YAML(typ="safe", pure=True).load(text)
     except YAMLError as error:
         raise ValueError(f"not valid YAML: {error}") from None
+    _require_text_as_keys(value)
+    return value
+
+
+def _require_text_as_keys(value: Any) -> None:
+    """Refuse keys that JSON could not have: to DP-GEN 0 is another key than "0"."""
+    for key, part in value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ()):
+        if isinstance(value, dict) and not isinstance(key, str):
+            raise ValueError(f'expected text as keys, found {shown(key)}; write "{key}"')
+        _require_text_as_keys(part)
 
 
 def load_input(param_file: Path, machine_file: Path) -> tuple[dict[str, Any], dict[str, Any]]:

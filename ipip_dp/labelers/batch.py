@@ -137,6 +137,8 @@ def label_groups(
     if finished is not None:
         return finished
     partial = output / PARTIAL
+    if not partial.is_dir() and any(output.rglob("type.raw")):
+        raise IpipError(f"{output}: has data already, which are of no labelling job; choose another output folder")
     if (partial / "job.json").is_file() and partial_labels.any_saved(partial):  # without labels it is nobody's
         _check_same_job(json.loads((partial / "job.json").read_text()), job, partial)
     workdir.write_json(partial / "job.json", {"job": job})

@@ -85,6 +85,8 @@ def _read(name: str) -> list[Atoms]:
             f"{name}: ASE cannot read a structure from it ({reason(error)}); convert it to POSCAR or extxyz"
         ) from None
     structures = read if isinstance(read, list) else [read]
+    if not structures:
+        raise IpipError(f"{name}: has no such structure")
     for atoms in structures:
         if not len(atoms) or not atoms.numbers.all() or not np.isfinite(atoms.positions).all():
             raise IpipError(f"{name}: expected atoms of known elements at finite positions")

@@ -30,9 +30,14 @@ def changed(value: Any, changes: dict[str, Any]) -> Any:
     return value
 
 
-def found(run: Run, param: dict[str, Any] | None = None, machine: dict[str, Any] | None = None) -> list[str]:
+def found(
+    run: Run,
+    param: dict[str, Any] | None = None,
+    machine: dict[str, Any] | None = None,
+    with_data: bool | None = True,
+) -> list[str]:
     before = sorted(run.folder.rglob("*"))
     jdata, mdata = changed(run.param, param or {}), changed(run.machine, machine or {})
-    lines = check.problems(jdata, mdata, "param.json", "machine.json")
+    lines = check.problems(jdata, mdata, "param.json", "machine.json", with_data)
     assert sorted(run.folder.rglob("*")) == before, "a check wrote something"
     return lines

@@ -127,6 +127,16 @@ def test_conflict(run, key, value, text):
     assert found(run, {key: value}) == [f"param.json: {text.format(folder=run.folder)}"]
 
 
+@pytest.mark.parametrize("held_out", ["new/train", "new/train/held_out", "new"])
+def test_the_data_that_init_makes_have_folders_of_their_own(run, held_out):
+    changed = {"init_data_sys": ["new/train"], "ipip.held_out": [held_out]}
+    line = (
+        "param.json: ipip.held_out: expected a folder apart from those of init_data_sys, found " + Path(held_out).name
+    )
+    assert found(run, changed, with_data=None) == [line]
+    assert found(run, {**changed, "ipip.held_out": ["new/held_out"]}, with_data=None) == []
+
+
 def test_a_name_that_no_folder_can_have(run):
     name = "x" * 5000
     (line,) = found(run, {"init_data_prefix": name})

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ipip_dp.text import shown
 from tests.checks.conftest import REMOVED, found
 
 WRONG_VALUES = [
@@ -92,6 +93,7 @@ INCAR = "ENCUT = 400\n  KSPACING=0.2\nkgamma = .TRUE.\n"
         ({"fp_incar": "INCAR.2"}, INCAR, ['fp_incar: expected a file that exists, found "INCAR.2"']),
         ({}, INCAR.replace("KSPACING", "# KSPACING"), ["fp_incar: INCAR lacks KSPACING, which DP-GEN needs"]),
         ({"fp_aniso_kspacing": [0.2, 0.2, 0.3]}, INCAR.replace("KSPACING", "# KSPACING"), []),
+        ({}, "ENCUT = 400\nKSPACING = 0.2 ; KGAMMA = F\n", []),
         (
             {"fp_aniso_kspacing": [0.2, 0.2]},
             INCAR,
@@ -110,6 +112,23 @@ def test_files_of_vasp(run, changes, incar, lines):
         Path("potcars", name).touch()
     Path("INCAR").write_text(incar)
     assert found(run, {**VASP, **changes}) == [f"param.json: {line}" for line in lines]
+
+
+def test_the_text_of_a_file_is_not_its_name(run):
+    text = "ENCUT = 400; " * 30
+    line = f"param.json or machine.json: expected the name of a file, found {shown(text)}"
+    assert found(run, {**VASP, "fp_incar": text}) == [line]
+
+
+def test_an_orbital_file_lies_beside_the_pseudopotentials(run):
+    Path("pp").mkdir()
+    for name in ("Mo.upf", "S.upf", "jle.orb"):
+        Path("pp", name).touch()
+    files = {"fp_pp_path": "pp", "fp_pp_files": ["Mo.upf", "S.upf"], "fp_dpks_descriptor": "jle.orb"}
+    abacus = {"fp_style": "abacus", "fp_params": REMOVED, "user_fp_params": {"ecutwfc": 50}, **files}
+    assert found(run, abacus) == []
+    line = "param.json: fp_orb_files: there is no file pp/Mo.orb"
+    assert found(run, {**abacus, "fp_orb_files": ["Mo.orb"]}) == [line]
 
 
 def test_frames_cut_into_clusters_are_refused(run):

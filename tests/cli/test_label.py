@@ -29,6 +29,9 @@ WRONG = [
     (["md", START, "out", "--settings", "nothing.json"], "nothing.json: does not exist"),
     (["md", START, "out", "--settings", "md.json"], "md.json: interval: expected a number greater than 0, found 0"),
     (["md", "nothing.vasp", "out", "--settings", "good.json"], "input nothing.vasp does not exist"),
+    (["label", START, "data/train", *ON_TEACHER], "data/train: has data already, which are of no labelling job"),
+    (["predict", "data/train", "structures", *ON_TEACHER], "structures: is a folder; expected the name of a file"),
+    (["label", "x" * 300, "out", *ON_TEACHER], "expected the name of a file, found"),
 ]
 
 

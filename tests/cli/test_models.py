@@ -13,6 +13,8 @@ from tests.cli.conftest import check_mistake
 # What is typed, and the line that answers.
 WRONG = [
     (["evaluate", "graph.pb", "--data", "nowhere", "--type-map", "Mo,S"], "data folder nowhere does not exist"),
+    (["evaluate", "m.pb", "m.pb", "--data", "data/held_out", "--type-map", "Mo,S"], "m.pb m.pb: expected every model"),
+    (["evaluate", "m.pb", "--data", "data/held_out", "--type-map", "Mo,S", "--output", "data"], "data: is a folder;"),
     (["forget", "model.ckpt", "out/model.ckpt"], "No checkpoint at model.ckpt: expected model.ckpt.index or"),
     (["forget", "model.ckpt", "out/model.ckpt", "--seed-file", "param.json"], "param.json: expected a file with one"),
     (["forget", "model.ckpt", "out/model.ckpt", "--seed-file", "no.json"], "no.json: expected a file with one integer"),

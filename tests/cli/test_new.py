@@ -20,6 +20,7 @@ WRONG = [
     (["new", "data", START, "--reference", "xtb"], "data: is there already, and `ipip new` changes no folder"),
     ([*NEW, "--reference", "xtb", "--teacher", "emt"], "emt does not know Mo, S; it is for Al, Ni, Cu,"),
     ([*NEW, "--reference", "none"], "--reference none: expected --data"),
+    (["new", "x" * 300, START, "--reference", "xtb"], "expected the name of a file, found"),
     ([*NEW, "--reference", "vasp", "--data", "nowhere"], "--data nowhere: does not exist"),
 ]
 

@@ -85,11 +85,12 @@ def test_check_warns_of_exploration_that_the_teachers_md_does_not_follow(ipip):
     )
     (job,) = param["model_devi_jobs"]
     template = {key: job[key] for key in ("sys_idx", "trj_freq")} | {"template": {"lmp": "input.lammps"}}
-    param.update(shuffle_poscar=True, model_devi_jobs=[template])
+    param.update(shuffle_poscar=True, model_devi_jobs=[template], fp_task_max=3, fp_task_min=5)
     ipip.run.param = param
     typed = ipip("check")
     assert (typed.status, typed.errors) == (0, "")
     assert "shuffle_poscar: shuffles the structures that explore, and by no seed" in typed.output
+    assert "fp_task_min: 5 is more than fp_task_max, so that nothing will ever be labelled" in typed.output
     assert (
         "model_devi_jobs[0].template.lmp: has open boundaries, but the teacher's MD those of the start" in typed.output
     )

@@ -37,6 +37,7 @@ def test_load_wants_an_object(tmp_path, text):
         ("param.yaml", "a: [1, 2", "cannot be read: not valid YAML: "),
         ("param.yaml", "a: !!python/object/apply:os.getcwd []", "cannot be read: not valid YAML: "),
         ("param.yml", "- 1", "expected an object {...}, found [1]"),
+        ("param.yaml", "a: [{0: 0.1}]", 'cannot be read: expected text as keys, found 0; write "0"'),
     ],
 )
 def test_what_cannot_be_read_is_one_line(tmp_path, name, text, said):

@@ -80,6 +80,7 @@ def test_what_is_no_structure(structure_files, tmp_path):
         "nothing.cif": "nothing.cif: does not exist",
         "notes.txt": "notes.txt: ASE cannot read a structure from it",
         "x.xyz": "x.xyz: expected atoms of known elements",
+        "x.xyz@1:2": "x.xyz@1:2: has no such structure",
     }.items():
         with pytest.raises(IpipError, match=message):
             structures.read([name], 0)
