@@ -165,10 +165,11 @@ def _data_folders(jdata: dict[str, Any], params: Params) -> dict[str, list[Path]
 
 def check_data_to_make(jdata: dict[str, Any], params: Params) -> Iterator[str]:
     """Check that the training data and the held-out set get folders of their own."""
-    train, held_out = ([path.absolute() for path in paths] for paths in _data_folders(jdata, params).values())
+    train, held_out = _data_folders(jdata, params).values()
     for path in held_out:
-        if any(other in (path, *path.parents) or path in other.parents for other in train):
-            yield f"ipip.held_out: expected a folder apart from those of init_data_sys, found {path.name}"
+        own = path.absolute()
+        if any(own.is_relative_to(other.absolute()) or other.absolute().is_relative_to(own) for other in train):
+            yield f"ipip.held_out: expected a folder apart from those of init_data_sys, found {path}"
 
 
 def check_data(jdata: dict[str, Any], params: Params) -> Iterator[str]:

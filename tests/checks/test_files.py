@@ -130,9 +130,7 @@ def test_conflict(run, key, value, text):
 @pytest.mark.parametrize("held_out", ["new/train", "new/train/held_out", "new"])
 def test_the_data_that_init_makes_have_folders_of_their_own(run, held_out):
     changed = {"init_data_sys": ["new/train"], "ipip.held_out": [held_out]}
-    line = (
-        "param.json: ipip.held_out: expected a folder apart from those of init_data_sys, found " + Path(held_out).name
-    )
+    line = "param.json: ipip.held_out: expected a folder apart from those of init_data_sys, found " + held_out
     assert found(run, changed, with_data=None) == [line]
     assert found(run, {**changed, "ipip.held_out": ["new/held_out"]}, with_data=None) == []
 
