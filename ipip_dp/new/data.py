@@ -41,7 +41,7 @@ class Group:
     sizes: list[int]
 
     def held_out(self) -> np.ndarray:
-        """Which frames are held out: the last fifth of every file, of those with less than five frames together.
+        """Which frames are held out: the last fifth of every file; what is left over goes to the files after it.
 
         So no training frame follows in time, and every file, as of a temperature, has its share.
 
@@ -50,13 +50,10 @@ class Group:
         ndarray of bool, shape (n_frames,)
             At least one of two frames or more.
         """
-        first = np.cumsum([0, *self.sizes[:-1]])
-        parts = [np.arange(start, start + size) for start, size in zip(first, self.sizes, strict=True)]
-        long = [rows for rows in parts if len(rows) >= HELD_OUT]
-        short = np.array([row for rows in parts if len(rows) < HELD_OUT for row in rows], dtype=int)
         chosen = np.zeros(len(self.system), dtype=bool)
-        for rows in [*long, short]:
-            chosen[rows[len(rows) - len(rows) // HELD_OUT :]] = True
+        ends = np.cumsum(self.sizes)
+        for end, number in zip(ends, np.diff(ends // HELD_OUT, prepend=0), strict=True):
+            chosen[end - number : end] = True
         if len(chosen) > 1 and not chosen.any():
             chosen[-1] = True
         return chosen
