@@ -3,24 +3,37 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
+import os
+import shlex
+import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipip_dp.checks import exploration
+from ipip_dp.config.params import LABELERS
 from ipip_dp.errors import IpipError
 from ipip_dp.labelers import labeler_files
-from ipip_dp.text import is_positive, reason, shown
+from ipip_dp.text import is_command, is_positive, reason, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import dpdata
 
     from ipip_dp.config.params import Params
 
 FRACTIONS = ("ratio_failed", "fp_accurate_threshold", "fp_accurate_soft_threshold")
 # Keys that name one file, at the top level or in fp_params.
 FILES = ("fp_incar", "fp_kpt_file", "external_input_path", "template_fn")
+# DFT codes whose input DP-GEN writes without running anything.
+CODES = ("abacus", "cp2k", "cpx", "gaussian", "pwscf", "siesta", "vasp")
 # As check_bad_box of dpgen/generator/run.py knows them.
 PERIODIC_FORMATS = ("lammps/lmp", "lmp", "abacus/stru", "stru", "vasp/string")
+# Keys that DP-GEN reads with a reference code, but forbids in param.json (deepmodeling/dpgen#1754).
+LEFT_OUT: dict[str, dict[str, Any]] = {"cp2k": {"fp_pp_path": ".", "fp_pp_files": []}}
 BAD_BOX = ("length_ratio", "height_ratio", "wrap_ratio", "tilt_ratio", "min_distance", "min_dist")
 
 
@@ -48,28 +61,81 @@ def check(jdata: dict[str, Any]) -> Iterator[str]:
         yield from _check_open(jdata, key, edges)
 
 
+def check_input(jdata: dict[str, Any], start: dpdata.System) -> Iterator[str]:
+    """Let DP-GEN write the input of its DFT code, for a start structure in a folder that is then removed.
+
+    What it needs in user_fp_params and the like, no schema of it says.
+    """
+    if jdata["fp_task_max"] <= 0 or jdata["fp_style"] not in CODES:
+        return
+    from dpgen.generator.run import make_fp_calculation
+
+    here = Path.cwd()
+    jdata = {**copy.deepcopy(jdata), **LEFT_OUT.get(jdata["fp_style"], {})}
+    for section in (jdata, jdata.get("fp_params") or {}):
+        for key in (*FILES, "fp_pp_path"):
+            if section.get(key):
+                section[key] = str(here / section[key])
+    problem = ""
+    with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        task = Path(scratch, "iter.000000/02.fp/task.000.000000")
+        task.mkdir(parents=True)
+        start.to("vasp/poscar", str(task / "POSCAR"))
+        os.chdir(scratch)
+        try:
+            make_fp_calculation(0, jdata, {})
+        except Exception as error:  # whatever DP-GEN raises
+            problem = f"it needs {error}, which is missing" if isinstance(error, KeyError) else reason(error)
+        finally:
+            os.chdir(here)
+    if problem:
+        yield f"fp_style: DP-GEN cannot write the input of {jdata['fp_style']}: {problem}"
+
+
 def check_labeler(params: Params, mdata: dict[str, Any]) -> Iterator[str]:
-    """Check that `ipip label --labeler reference`, if it is the command of fp, finds what it needs in a task folder."""
+    """Check that `ipip label`, if it is the command of fp, finds what it needs in a task folder."""
     fp = mdata.get("fp") or []
     for section in fp if isinstance(fp, list) else [fp]:
-        if "--labeler reference" not in section["command"]:
+        options = _options(section["command"])
+        labeler = options.get("--labeler")
+        if labeler is None:
             continue
-        if params.reference is None:
+        forwarded = {Path(name).name for name in section.get("user_forward_files", [])}
+        if (name := options.get("--param", labeler)) == Path(name).name and name not in forwarded:
+            yield f"fp_style: {name}: expected in user_forward_files of section fp in machine.json, which reads it"
+        if "--param" not in options:
+            continue
+        if labeler not in LABELERS:
             yield (
-                "ipip.reference: missing; the command of section fp in machine.json runs it. Give the command of your "
-                "DFT code there instead, or add ipip.reference"
+                f"fp_style: expected --labeler {' or '.join(LABELERS)} beside --param in the command of section fp in "
+                f"machine.json, found {labeler}"
+            )
+            continue
+        config = getattr(params, labeler)
+        if config is None:
+            yield (
+                f"ipip.{labeler}: missing; the command of section fp in machine.json runs it. Give the command of your "
+                f"DFT code there instead, or add ipip.{labeler}"
             )
             return
         try:
-            files = labeler_files(params.reference)
+            files = labeler_files(config)
         except IpipError:
             return  # which the check of the labeler itself reports
-        forwarded = {Path(name).name for name in section.get("user_forward_files", [])}
         for name in files:
             if Path(name).name != name:
-                yield f"ipip.reference: {name}: expected in the run folder itself; tasks of 02.fp have no folders"
+                yield f"ipip.{labeler}: {name}: expected in the run folder itself; tasks of 02.fp have no folders"
             elif name not in forwarded:
-                yield f"ipip.reference: {name}: expected in user_forward_files of section fp in machine.json, too"
+                yield f"ipip.{labeler}: {name}: expected in user_forward_files of section fp in machine.json, too"
+
+
+def _options(command: str) -> dict[str, str]:
+    """The options of `ipip label` in a command, with their values; none if another program or folder is in play."""
+    words = shlex.split(command.replace("=", " ")) if is_command(command) else []
+    if "cd" in words or "label" not in words or not any(Path(word).name == "ipip" for word in words):
+        return {}
+    return {word: value for word, value in itertools.pairwise(words) if word.startswith("--")}
 
 
 def _check_open(jdata: dict[str, Any], key: str, edges: list[str]) -> Iterator[str]:

@@ -180,10 +180,11 @@ def _deeper_problems(jdata: dict[str, Any], mdata: dict[str, Any] | None, with_d
     params = Params.from_jdata(jdata)
     yield from training.check(jdata, params, mdata)
     yield from exploration.check(jdata)
-    yield from fp.check(jdata)
-    yield from files.check_elements(jdata)
     structures: dict[Path, dpdata.System] = {}
-    yield from files.check_structures(jdata, structures)
+    found = [*fp.check(jdata), *files.check_elements(jdata), *files.check_structures(jdata, structures)]
+    yield from found
+    if structures and not found:
+        yield from fp.check_input(jdata, next(iter(structures.values())))
     for key, md in (("teacher_md", params.teacher_md), ("init", params.init)):
         if md.nsteps < md.interval:
             yield f"ipip.{key}.nsteps: expected at least interval, {md.interval}, for one frame; found {md.nsteps}"
@@ -194,7 +195,8 @@ def _deeper_problems(jdata: dict[str, Any], mdata: dict[str, Any] | None, with_d
         if labeler is not None:
             yield from files.check_labeler(key, labeler, here, structures, open_md)
     yield from files.check_fine_tuning(params.teacher_fine_tune)
-    yield from fp.check_labeler(params, mdata or {})
+    if jdata["fp_task_max"] > 0:
+        yield from fp.check_labeler(params, mdata or {})
     if params.evaluate.audit_frames and params.reference is None:
         yield "ipip.evaluate.audit_frames: expected 0 without ipip.reference, which labels these frames; add that"
     if params.trust == "auto":

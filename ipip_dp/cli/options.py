@@ -24,7 +24,6 @@ ParamFile = Annotated[Path, typer.Argument(help="param.json", show_default=False
 MachineFile = Annotated[Path, typer.Argument(help="machine.json", show_default=False)]
 LabelerOption = Annotated[str, typer.Option(help="JSON file of a labeler; with --param, 'teacher' or 'reference'.")]
 ParamOption = Annotated[Path | None, typer.Option(help="param.json to take the labeler, type_map and gate from.")]
-SECTIONS = ("teacher", "reference")  # labelers in param.json
 TypeMapOption = Annotated[str | None, typer.Option(help="Elements in order, as in Mo,S,O.")]
 
 
@@ -44,15 +43,16 @@ def labeler_and_elements(labeler: str, param: Path | None, type_map: str | None)
     """The labeler config and the type_map that the options name."""
     from ipip_dp import labelers
     from ipip_dp.config import inputs
+    from ipip_dp.config.params import LABELERS
 
     if param is None:
-        if labeler in SECTIONS and not Path(labeler).is_file():
+        if labeler in LABELERS and not Path(labeler).is_file():
             raise IpipError(f"--labeler {labeler}: expected --param, too: a param.json with section ipip.{labeler}")
         section = inputs.load(Path(labeler))
         inputs.require_schema(labelers.labeler_arguments("labeler", ""), section, labeler)
         return section, elements_of(type_map)
     jdata = inputs.load(param)
-    section = jdata.get("ipip", {}) if labeler in SECTIONS else {}
+    section = jdata.get("ipip", {}) if labeler in LABELERS else {}
     if labeler not in section:
         raise IpipError(f"--labeler {labeler}: expected teacher or reference, one that {param} has in its ipip section")
     inputs.require_schema(labelers.labeler_arguments(labeler, ""), section[labeler], f"{param}: ipip.{labeler}")

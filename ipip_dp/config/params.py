@@ -19,6 +19,9 @@ from ipip_dp.config import keys
 from ipip_dp.config.keys import count, key, positive
 from ipip_dp.config.sections import Bounds, Evaluate, Forget, Init, Pool, Pretrain, Relabel, Stop, TeacherMD
 
+LABELERS = ("teacher", "reference")
+"""The keys that hold a labeler, which the commands know by these names."""
+
 
 def _held_out() -> Argument:
     return Argument(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipip_dp import loop, workdir
-from ipip_dp.checks import run_input
+from ipip_dp.checks import fp, run_input
 from ipip_dp.config import changes, inputs
 from ipip_dp.config.params import Params, ipip_argument
 from ipip_dp.dpgen_plugin import restart, upstream
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from dargs import Argument
-
-# Keys that DP-GEN reads with a reference code, but forbids in param.json (deepmodeling/dpgen#1754).
-LEFT_OUT: dict[str, dict[str, Any]] = {"cp2k": {"fp_pp_path": ".", "fp_pp_files": []}}
 
 
 def extended(argument: Argument, runs: list[ModuleType], loaded: list[tuple[str, Any]]) -> Argument:
@@ -133,7 +130,7 @@ def _checked(normalize: Callable, loaded: list[tuple[str, Any]]) -> Callable:
             data = normalize(arginfo, data, *arguments, **options)
             changes.require_allowed(data, param)
             changes.keep(data)
-            data.update(LEFT_OUT.get(data["fp_style"], {}))
+            data.update(fp.LEFT_OUT.get(data["fp_style"], {}))
             restart.restore_record()  # run_iter reads it next
         return data
 

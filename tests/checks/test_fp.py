@@ -61,9 +61,34 @@ CONFLICTS = [
 ]
 
 
+COMMAND = "ipip label POSCAR labels --param param.json --labeler reference --min-success 0"
+
+
 @pytest.mark.parametrize(("key", "value", "text"), CONFLICTS)
 def test_conflict(run, key, value, text):
     assert found(run, {key: value}) == [f"param.json: {text.format(folder=run.folder)}"]
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        (COMMAND.replace("reference", "refrence"), "fp_style: expected --labeler teacher or reference beside --param"),
+        (COMMAND.replace("param.json", "my.json"), "fp_style: my.json: expected in user_forward_files of section fp"),
+        (COMMAND.replace("param.json", "$HOME/param.json"), ""),
+        (
+            COMMAND.replace("--param param.json --labeler reference", "--labeler=my.json"),
+            "fp_style: my.json: expected in",
+        ),
+        (f"source env.sh && {COMMAND}", ""),
+        (f"cd .. && {COMMAND.replace('reference', 'mine')}", ""),
+        (COMMAND.replace("ipip", "python").replace("reference", "mine"), ""),
+    ],
+)
+def test_command_of_fp(run, command, text):
+    lines = found(run, machine={"fp.command": command})
+    assert len(lines) == bool(text), lines
+    assert all(line.startswith(f"param.json: {text}") for line in lines)
+    assert found(run, {"fp_task_max": 0}, {"fp.command": command}) == []
 
 
 def test_what_is_not_used_without_reference_calculations_is_not_checked(run):
@@ -129,6 +154,28 @@ def test_an_orbital_file_lies_beside_the_pseudopotentials(run):
     assert found(run, abacus) == []
     line = "param.json: fp_orb_files: there is no file pp/Mo.orb"
     assert found(run, {**abacus, "fp_orb_files": ["Mo.orb"]}) == [line]
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"fp_style": "cp2k"}, "cp2k: it needs 'fp_params', which is missing"),
+        ({"fp_style": "cp2k", "user_fp_params": {"FORCE_EVAL": {}}}, ""),
+        ({"fp_style": "pwscf"}, "pwscf: it needs 'fp_params', which is missing"),
+        ({"fp_style": "pwscf", "user_fp_params": {"control": {}}}, "pwscf: it needs 'kspacing', which is missing"),
+        ({"fp_style": "abacus"}, "abacus: RuntimeError: Set 'user_fp_params' or 'fp_incar' in json file"),
+        ({"fp_style": "abacus", "user_fp_params": {"ecutwfc": "50 Ry"}}, "abacus: "),
+    ],
+)
+def test_dpgen_writes_the_input_of_its_code_before_anything_runs(run, changes, text):
+    """What its schema leaves open and the run would fail at when the first students have explored."""
+    Path("pp").mkdir()
+    for name in ("Mo.upf", "S.upf"):
+        Path("pp", name).touch()
+    files = {} if changes["fp_style"] == "cp2k" else {"fp_pp_path": "pp", "fp_pp_files": ["Mo.upf", "S.upf"]}
+    lines = found(run, {"fp_params": REMOVED, **files, **changes})
+    assert len(lines) == bool(text), lines
+    assert all(line.startswith(f"param.json: fp_style: DP-GEN cannot write the input of {text}") for line in lines)
 
 
 def test_frames_cut_into_clusters_are_refused(run):
