@@ -4,7 +4,7 @@
     python fine_tune_chgnet.py ../data.extxyz tuned.pth
 
 Energies are moved first by what they differ for each element, by linear regression: another code has another zero.
-Then CHGNet's own trainer learns energies and forces, as long as EPOCHS says, and the last model is written.
+Then CHGNet's own trainer learns energies and forces, and the last model is written.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="frames with energies and forces that ASE reads")
     parser.add_argument("model", type=Path, help="the model to write")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="passes over the data (default: %(default)s)")
     arguments = parser.parse_args()
     random.seed(1)
     torch.manual_seed(1)
@@ -51,7 +52,7 @@ def main() -> None:
     data = StructureData(structures, list(energies), forces)
     loader = DataLoader(data, BATCH, shuffle=True, collate_fn=collate_graphs)
     few = DataLoader(data, BATCH, sampler=range(min(BATCH, len(data))), collate_fn=collate_graphs)  # it wants some
-    trainer = Trainer(model=model, epochs=EPOCHS, learning_rate=LEARNING_RATE, print_freq=20)
+    trainer = Trainer(model=model, epochs=arguments.epochs, learning_rate=LEARNING_RATE, print_freq=20)
     trainer.train(loader, few, save_dir="")  # no file for each epoch
     temporary = arguments.model.with_name(f".{arguments.model.name}.tmp")
     torch.save({"model": model.cpu().as_dict()}, temporary)

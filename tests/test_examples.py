@@ -33,6 +33,45 @@ def convert(code: str, runs: Path, data: Path, type_map: str) -> subprocess.Comp
     return script(EXAMPLES / "convert.py", code, runs, data, "--type-map", type_map)
 
 
+@pytest.mark.parametrize(
+    ("program", "calculator", "keyword", "raw"),
+    [
+        (
+            "fine_tune_chgnet.py",
+            "chgnet.model.dynamics:CHGNetCalculator.from_file",
+            "path",
+            {"calculator": "chgnet.model.dynamics:CHGNetCalculator"},
+        ),
+        (
+            "fine_tune_sevennet.py",
+            "sevenn.calculator:SevenNetCalculator",
+            "model",
+            {"calculator": "sevenn.calculator:SevenNetCalculator", "kwargs": {"model": "7net-0"}},
+        ),
+    ],
+)
+def test_a_fine_tuned_teacher_is_less_wrong(tmp_path, program, calculator, keyword, raw):
+    """As a labeler, as the how-to page gives it; energies have the reference's zero."""
+    pytest.importorskip(calculator.partition(".")[0])
+    frames = dpdata.LabeledSystem(str(EXAMPLES / "mo_s_quick/data/train/Mo9S18"), fmt="deepmd/npy")[:4]
+    write(tmp_path / "data.extxyz", frames.to("ase/structure"))
+    done = script(EXAMPLES / program, tmp_path / "data.extxyz", tmp_path / "tuned.pth", "--epochs", 8, timeout=300)
+    assert done.returncode == 0, done.stderr
+    tuned = {"calculator": calculator, "kwargs": {keyword: str(tmp_path / "tuned.pth")}}
+
+    def errors(config) -> tuple[float, float]:
+        ase_calculator = make_labeler({"type": "ase", **config}, ["Mo", "S"]).ase_calculator
+        energies, forces = [], []
+        for atoms, energy, force in zip(frames.to("ase/structure"), frames["energies"], frames["forces"], strict=True):
+            energies.append((ase_calculator.get_potential_energy(atoms) - energy) / len(atoms))
+            forces.append(ase_calculator.get_forces(atoms) - force)
+        return float(np.abs(energies).max()), float(np.sqrt(np.mean(np.square(forces))))
+
+    (energy, force), (raw_energy, raw_force) = errors(tuned), errors(raw)
+    assert energy < 0.1 * raw_energy
+    assert force < 0.8 * raw_force
+
+
 @pytest.fixture
 def runs(tmp_path) -> Path:
     for name in ("a", "b"):

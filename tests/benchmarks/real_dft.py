@@ -5,10 +5,11 @@
 
 DATA are folders of deepmd/npy systems. For every number of labels and seed two runs of DP-GEN with the same students
 and equally many steps of training: from nothing, and pretrained on MD of the teacher from the first frame of every
-training system. The input is that of ``ipip new``, with its students or those of DPA4C. Labels are a diverse part of
-the training frames, the same for all seeds. Finished runs are kept. Writes real_dft.csv: errors on the test sets, in
-eV/Angstrom and eV/atom, of the mean of the students and, of forces, of one student; in the first row those of the
-teacher.
+training system; by ``--arms tuned`` a third one, whose pool a teacher labels that was fine-tuned on the labels first.
+The input is that of ``ipip new``, with its students or those of DPA4C. Labels are a diverse part of the training
+frames, the same for all seeds. Finished runs are kept. Writes real_dft.csv: errors on the test sets, in eV/Angstrom and
+eV/atom, of the mean of the students and, of forces, of one student; in the first row those of the teacher, in rows
+``tuned-teacher`` those of the fine-tuned ones.
 """
 
 from __future__ import annotations
@@ -25,13 +26,20 @@ import dpdata
 
 from ipip_dp import workdir
 from ipip_dp.data import systems
+from tests.benchmarks.mo_s_o import EXAMPLE
 from tests.benchmarks.mo_s_o.arms import BATCH, DPA4C
 from tests.benchmarks.mo_s_o.study import DPGEN, change, compared, take_part
 
 RUN_DATA = Path("data/train")  # where `ipip new` puts the training frames
 FIRST = Path("iter.000000")
-ARMS = ("pretrained", "from-nothing")
+ARMS = ("pretrained", "from-nothing", "tuned")
 TAUGHT = ("00.ipip/seed", "00.ipip/pool")  # the teacher's MD, the same for all
+TUNED = "tuned.pth"
+# How ASE gets at a fine-tuned teacher, by the teacher's name.
+TUNED_TEACHERS = {
+    "chgnet": ("chgnet.model.dynamics:CHGNetCalculator.from_file", "path"),
+    "sevennet": ("sevenn.calculator:SevenNetCalculator", "model"),
+}
 
 
 def start(root: Path, options: argparse.Namespace) -> Path:
@@ -50,7 +58,18 @@ def start(root: Path, options: argparse.Namespace) -> Path:
     return folder
 
 
-def parameters(new: Path, options: argparse.Namespace, pretrained: bool, seed: int) -> dict[str, Any]:
+def tuner(options: argparse.Namespace) -> Path:
+    """The program that fine-tunes a teacher."""
+    return EXAMPLE.parent / f"fine_tune_{options.teacher}.py"
+
+
+def tuned_teacher(options: argparse.Namespace, model: Path) -> dict[str, Any]:
+    """The labeler of a fine-tuned teacher."""
+    calculator, keyword = TUNED_TEACHERS[options.teacher]
+    return {"type": "ase", "calculator": calculator, "kwargs": {keyword: str(model)}}
+
+
+def parameters(new: Path, options: argparse.Namespace, arm: str, seed: int) -> dict[str, Any]:
     """The param.json of one run."""
     param = json.loads((new / "param.json").read_text())
     ipip, training = param["ipip"], param["default_training_param"]["training"]
@@ -61,20 +80,31 @@ def parameters(new: Path, options: argparse.Namespace, pretrained: bool, seed: i
     ipip["teacher_md"].update(nsteps=options.md_steps, interval=10)
     ipip["pretrain"]["numb_steps"] = options.pretrain
     training["numb_steps"] = options.finetune
-    if not pretrained:  # from nothing, students learn better at the rate of pretraining
+    if arm == "tuned":
+        ipip["teacher_fine_tune"] = {
+            "command": f"python {tuner(options).name} ../data.extxyz {TUNED}",
+            "files": [tuner(options).name],
+            "results": [TUNED],
+            "teacher": tuned_teacher(options, Path(TUNED)),
+        }
+    if arm == "from-nothing":  # from nothing, students learn better at the rate of pretraining
         training["numb_steps"] += options.pretrain
         param["default_training_param"]["learning_rate"] = ipip["pretrain"]["learning_rate"]
         del param["ipip"]
     return param
 
 
-def prepare(folder: Path, new: Path, labels: Path, param: dict[str, Any], shared: dict[str, Path]) -> None:
-    """A run's folder, with finished steps of other runs, by the folder of each step."""
+def prepare(
+    folder: Path, new: Path, labels: Path, param: dict[str, Any], programs: list[Path], shared: dict[str, Path]
+) -> None:
+    """A run's folder, with programs it needs, and with finished steps of other runs, by the folder of each step."""
     if folder.is_dir():
         return
     temporary = workdir.fresh(folder.with_name(f".{folder.name}.tmp"))
     shutil.copytree(new, temporary, dirs_exist_ok=True, ignore=shutil.ignore_patterns("data"))
     shutil.copytree(labels, temporary / RUN_DATA)
+    for program in programs:
+        shutil.copy(program, temporary)
     workdir.write_json(temporary / "param.json", param)
     for name, other in shared.items():
         shutil.copytree(other / FIRST / name, temporary / FIRST / name, symlinks=True)
@@ -116,7 +146,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--students", choices=["se_e2_a", "dpa4c"], default="se_e2_a", help="(default: %(default)s)")
     parser.add_argument("--numb-models", type=int, default=2, help="students of a run (default: %(default)s)")
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS, help="(default: both)")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS[:2], help="(default: the first two)")
     parser.add_argument("--pretrain", type=int, default=12000, help="steps (default: %(default)s)")
     parser.add_argument("--finetune", type=int, default=6000, help="steps (default: %(default)s)")
     options = parser.parse_args()
@@ -131,6 +161,7 @@ def main() -> None:
     rows = [{"arm": "teacher", "labels": 0, "seed": 0, **tested(root / "teacher", tests, teacher, type_map)}]
     print(rows[-1], flush=True)
     taught: dict[str, Path] = {}
+    md: dict[str, Path] = {}
     for seed in options.seeds:
         pretrained: dict[str, Path] = {}
         for number in options.labels:
@@ -138,14 +169,21 @@ def main() -> None:
             take_part(options.train, labels, number, type_map)
             for arm in options.arms:
                 folder = root / f"{arm}-{number}-seed{seed}"
-                shared = {**taught, **pretrained} if arm == "pretrained" else {}
-                prepare(folder, new, labels, parameters(new, options, arm == "pretrained", seed), shared)
-                rows.append({"arm": arm, "labels": number, "seed": seed, **run(folder, tests, type_map)})
-                print(rows[-1], flush=True)
+                shared = {"pretrained": {**taught, **pretrained}, "tuned": md}.get(arm, {})
+                programs = [tuner(options)] if arm == "tuned" else []
+                prepare(folder, new, labels, parameters(new, options, arm, seed), programs, shared)
+                found = {arm: run(folder, tests, type_map)}
+                if arm == "tuned":
+                    model = folder / workdir.Iteration(0).teacher / "task" / TUNED
+                    found["tuned-teacher"] = tested(folder / "teacher", tests, tuned_teacher(options, model), type_map)
+                rows += [{"arm": name, "labels": number, "seed": seed, **errors} for name, errors in found.items()]
+                print(rows[-len(found) :], flush=True)
                 workdir.write_csv(root / "real_dft.csv", rows)
                 if arm == "pretrained":
                     taught = dict.fromkeys(TAUGHT, folder)
                     pretrained = {"00.ipip/pretrain": folder}
+                if arm != "from-nothing":
+                    md = {"00.ipip/seed": folder}
 
 
 if __name__ == "__main__":
