@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 ENSEMBLES = ("nvt", "nve", "npt", "npt-i", "npt-iso", "npt-a", "npt-aniso", "npt-t", "npt-tri")
 # Counts and times that DP-GEN's own schema does not bound.
 PAIR_STYLE_WORDS = 6  # pair_style deepmd out_freq N out_file FILE, besides the models
+LONG_TIMESTEP, SHORT_TIMESTEP = 0.02, 0.05  # ps and fs; nobody's MD of atoms is beyond
 POSITIVE = ("model_devi_dt", "lmp_neigh_modify_one", "epsilon", "epsilon_v")
 JOB_POSITIVE = ("trj_freq", "nsteps", "dt", "taut", "taup")
 NOT_NEGATIVE = ("model_devi_skip", "model_devi_numb_candi_f", "model_devi_numb_candi_v")
@@ -53,6 +54,16 @@ def notes(jdata: dict[str, Any]) -> Iterator[str]:
             f"model_devi_jobs[{changing[0]}].ensemble: changes the volume by the pressure of students, which are not "
             "trained on virials; set default_training_param.loss.start_pref_v and limit_pref_v, as to 0.02 and 1"
         )
+    timesteps = {
+        "model_devi_dt": jdata["model_devi_dt"],
+        **{f"model_devi_jobs[{number}].dt": job.get("dt", 0) for number, job in enumerate(jdata["model_devi_jobs"])},
+    }
+    for key, timestep in timesteps.items():
+        if timestep > LONG_TIMESTEP:
+            yield f"{key}: {timestep} ps is {1000 * timestep:g} fs; 0.001 is 1 fs"
+    timestep = jdata["ipip"]["teacher_md"]["timestep"]
+    if timestep < SHORT_TIMESTEP:
+        yield f"ipip.teacher_md.timestep: {timestep} fs; unlike model_devi_dt, it is in fs"
     if 0 < jdata["fp_task_max"] < jdata["fp_task_min"]:
         yield f"fp_task_min: {jdata['fp_task_min']} is more than fp_task_max, so that nothing will ever be labelled"
     if jdata.get("shuffle_poscar"):

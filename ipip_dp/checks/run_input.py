@@ -153,8 +153,9 @@ def _param_problems(jdata: dict[str, Any], mdata: dict[str, Any] | None, with_da
     jdata, replaced = _mended(argument, jdata, found)
     if any(True for _ in schema.problems(argument, jdata)):  # of what has no stand-in
         return
+    reported = {str(problem).partition(": ")[0] for problem in found}
     for problem in _deeper_problems(_with_defaults(argument, jdata), mdata, with_data):
-        if not any(key in problem for key in replaced):
+        if problem.partition(": ")[0] not in reported and not any(key in problem for key in replaced):
             yield problem
 
 

@@ -166,6 +166,9 @@ def _bounds(key: str, written: dict[str, Any], value: dict[str, Any], type_map: 
             name = next((other for other in OTHER_NAMES.get(path, ()) if other in _at(written, section)), name)
             yield f"{key}.{section}.{name}: {expected}, found {shown(found)}"
     descriptor = value["model"]["descriptor"]
+    smooth_from, cutoff = descriptor.get("rcut_smth"), descriptor.get("rcut")
+    if smooth_from is not None and cutoff is not None and smooth_from > cutoff:
+        yield f"{key}.model.descriptor.rcut_smth: expected at most rcut, {cutoff}, found {smooth_from}"
     sel, by_element = descriptor.get("sel"), descriptor.get("type") in BY_ELEMENT
     if by_element and isinstance(sel, list) and len(sel) != len(type_map):
         yield f"{key}.model.descriptor.sel: expected a number for each of {shown(type_map)}, found {shown(sel)}"

@@ -76,7 +76,7 @@ def load_input(param_file: Path, machine_file: Path) -> tuple[dict[str, Any], di
     Raises
     ------
     IpipError
-        With one line for each of the two that cannot be read.
+        With one line for each of the two that cannot be read, or if they are swapped.
     """
     values, found = [], []
     for path in (param_file, machine_file):
@@ -86,7 +86,10 @@ def load_input(param_file: Path, machine_file: Path) -> tuple[dict[str, Any], di
             found.append(str(error))
     if found:
         raise IpipError("\n".join(found))
-    return values[0], values[1]
+    jdata, mdata = values
+    if "type_map" in mdata and "type_map" not in jdata:
+        raise IpipError(f"{param_file}: expected param.json here, and machine.json after it; they seem to be swapped")
+    return jdata, mdata
 
 
 def require_schema(argument: Argument, value: Any, where: str) -> None:

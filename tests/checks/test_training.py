@@ -88,6 +88,11 @@ CONFLICTS = [
         "default_training_param.model.descriptor.rcutt: unknown key; did you mean rcut?",
     ),
     (
+        "default_training_param.model.descriptor.rcut_smth",
+        6.5,
+        "default_training_param.model.descriptor.rcut_smth: expected at most rcut, 6.0, found 6.5",
+    ),
+    (
         "ipip.pretrain.learning_rate",
         {"type": "exp", "start_lr": 0.0},
         "ipip.pretrain.learning_rate.start_lr: expected a number greater than 0, found 0.0",

@@ -99,6 +99,25 @@ def test_check_warns_of_exploration_that_the_teachers_md_does_not_follow(ipip):
     assert not {"shuffle_poscar", "boundaries"} & set(ipip("check").output.split())
 
 
+def test_check_warns_of_time_steps_in_another_unit(ipip):
+    param = ipip.run.param
+    param["model_devi_dt"] = 2.0
+    param["ipip"]["teacher_md"]["timestep"] = 0.002
+    ipip.run.param = param
+    typed = ipip("check")
+    assert (typed.status, typed.errors) == (0, "")
+    assert "param.json: model_devi_dt: 2.0 ps is 2000 fs; 0.001 is 1 fs" in typed.output
+    assert "param.json: ipip.teacher_md.timestep: 0.002 fs; unlike model_devi_dt, it is in fs" in typed.output
+
+
+def test_a_wrong_value_is_reported_once(ipip):
+    param = ipip.run.param
+    param["model_devi_jobs"][0]["temps"] = 300
+    ipip.run.param = param
+    text = "ipip: param.json: model_devi_jobs[0].temps: expected a list of numbers, found 300"
+    assert ipip("check").errors.splitlines() == [text]
+
+
 def test_check_does_not_ask_for_data_that_init_makes(ipip):
     param = ipip.run.param
     param["init_data_sys"], param["ipip"]["held_out"] = ["new/train"], ["new/held_out"]

@@ -21,6 +21,13 @@ def test_load_input_names_every_file_it_cannot_read(tmp_path):
     assert second.startswith(f"{tmp_path}/machine.json: not valid JSON at line 1, column 1")
 
 
+def test_swapped_files_are_told(tmp_path):
+    (tmp_path / "param.json").write_text('{"type_map": ["Mo"]}')
+    (tmp_path / "machine.json").write_text('{"train": {}}')
+    with pytest.raises(IpipError, match="machine.json: expected param.json here, and machine.json after it"):
+        inputs.load_input(tmp_path / "machine.json", tmp_path / "param.json")
+
+
 @pytest.mark.parametrize("text", ["[1, 2]", "null", '"param"'])
 def test_load_wants_an_object(tmp_path, text):
     (tmp_path / "param.json").write_text(text)
