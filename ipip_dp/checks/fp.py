@@ -68,7 +68,7 @@ def check_input(jdata: dict[str, Any], start: dpdata.System) -> Iterator[str]:
     """
     if jdata["fp_task_max"] <= 0 or jdata["fp_style"] not in CODES:
         return
-    from dpgen.generator.run import make_fp_calculation
+    from dpgen.generator.run import make_fp_calculation, update_mass_map
 
     here = Path.cwd()
     jdata = {**copy.deepcopy(jdata), **LEFT_OUT.get(jdata["fp_style"], {})}
@@ -76,6 +76,7 @@ def check_input(jdata: dict[str, Any], start: dpdata.System) -> Iterator[str]:
         for key in (*FILES, "fp_pp_path"):
             if section.get(key):
                 section[key] = str(here / section[key])
+    jdata.pop("fp_nbands_esti_data", None)  # for electron temperatures
     problem = ""
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -84,6 +85,7 @@ def check_input(jdata: dict[str, Any], start: dpdata.System) -> Iterator[str]:
         start.to("vasp/poscar", str(task / "POSCAR"))
         os.chdir(scratch)
         try:
+            update_mass_map(jdata)
             make_fp_calculation(0, jdata, {})
         except Exception as error:  # whatever DP-GEN raises
             problem = f"it needs {error}, which is missing" if isinstance(error, KeyError) else reason(error)

@@ -156,6 +156,9 @@ def test_an_orbital_file_lies_beside_the_pseudopotentials(run):
     assert found(run, {**abacus, "fp_orb_files": ["Mo.orb"]}) == [line]
 
 
+PWSCF = {"ecut": 50.0, "ediff": 1e-6, "smearing": "gauss", "sigma": 0.05, "kspacing": 0.5}
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
@@ -163,6 +166,8 @@ def test_an_orbital_file_lies_beside_the_pseudopotentials(run):
         ({"fp_style": "cp2k", "user_fp_params": {"FORCE_EVAL": {}}}, ""),
         ({"fp_style": "pwscf"}, "pwscf: it needs 'fp_params', which is missing"),
         ({"fp_style": "pwscf", "user_fp_params": {"control": {}}}, "pwscf: it needs 'kspacing', which is missing"),
+        ({"fp_style": "pwscf", "fp_params": PWSCF, "mass_map": "auto"}, ""),
+        ({"fp_style": "pwscf", "fp_params": {**PWSCF, "smearing": "gaussian"}}, "pwscf: RuntimeError: unknow smearing"),
         ({"fp_style": "abacus"}, "abacus: RuntimeError: Set 'user_fp_params' or 'fp_incar' in json file"),
         ({"fp_style": "abacus", "user_fp_params": {"ecutwfc": "50 Ry"}}, "abacus: "),
     ],
