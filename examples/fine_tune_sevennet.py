@@ -21,7 +21,7 @@ import torch
 from sevenn.calculator import SevenNetCalculator
 from sevenn.train.collate import AtomsToGraphCollater
 from sevenn.train.trainer import Trainer
-from sevenn.util import load_checkpoint
+from sevenn.util import get_error_recorder, load_checkpoint
 from torch.utils.data import DataLoader
 
 MODEL = "7net-0"
@@ -57,9 +57,11 @@ def main() -> None:
     trainer = Trainer.from_config(model, config)
     graphs = AtomsToGraphCollater(frames, config["cutoff"])
     loader = DataLoader(frames, BATCH, shuffle=True, collate_fn=graphs)
-    for _ in range(arguments.epochs):
-        trainer.run_one_epoch(loader, is_train=True)
+    for epoch in range(arguments.epochs):
+        recorder = get_error_recorder()
+        trainer.run_one_epoch(loader, is_train=True, error_recorder=recorder)
         trainer.scheduler_step()
+        print(epoch + 1, recorder.epoch_forward(), flush=True)  # its force RMSE is of vectors, not of components
     temporary = arguments.model.with_name(f".{arguments.model.name}.tmp")
     trainer.write_checkpoint(str(temporary), config=config, epoch=arguments.epochs)
     os.replace(temporary, arguments.model)
