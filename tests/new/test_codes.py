@@ -7,7 +7,7 @@ import pytest
 from ase.build import molecule
 from dpgen.generator.run import make_fp_calculation
 
-from ipip_dp.dpgen_plugin import install
+from ipip_dp.checks import fp
 from ipip_dp.new import codes, folder
 
 # The input that DP-GEN writes for a frame, and what must stand in it.
@@ -35,7 +35,7 @@ def test_dpgen_writes_an_input(name, choose, tmp_path, monkeypatch):
         (Path(param["fp_pp_path"]) / pseudopotential).write_text(f"{pseudopotential}\n")
     for file, text in codes.CODES[name].files.items():
         Path(file).write_text(text)
-    make_fp_calculation(0, {**param, **install.LEFT_OUT.get(name, {})}, mdata)
+    make_fp_calculation(0, {**param, **fp.LEFT_OUT.get(name, {})}, mdata)
     file, expected = INPUTS[name]
     text = (task / file).read_text()
     assert all(words in text for words in expected), text
