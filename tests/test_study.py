@@ -103,7 +103,7 @@ def test_arms_are_valid_input(root, monkeypatch):
             for name in (arm.train, next(iter(arm.tests.values()))):
                 workdir.link(root / "data" / name, folder / name)
             workdir.link(EXAMPLE / "structures", folder / "structures")
-            workdir.link(EXAMPLE.parent / arms.TUNER, folder / arms.TUNER)
+            workdir.link(arms.tuner("chgnet"), folder / arms.tuner("chgnet").name)
             monkeypatch.chdir(folder)
             jdata, mdata = inputs.load_input(Path("param.json"), EXAMPLE / "machine.json")
             assert check.problems(jdata, mdata, "param.json", "machine.json", True) == []

@@ -54,16 +54,7 @@ def notes(jdata: dict[str, Any]) -> Iterator[str]:
             f"model_devi_jobs[{changing[0]}].ensemble: changes the volume by the pressure of students, which are not "
             "trained on virials; set default_training_param.loss.start_pref_v and limit_pref_v, as to 0.02 and 1"
         )
-    timesteps = {
-        "model_devi_dt": jdata["model_devi_dt"],
-        **{f"model_devi_jobs[{number}].dt": job.get("dt", 0) for number, job in enumerate(jdata["model_devi_jobs"])},
-    }
-    for key, timestep in timesteps.items():
-        if timestep > LONG_TIMESTEP:
-            yield f"{key}: {timestep} ps is {1000 * timestep:g} fs; 0.001 is 1 fs"
-    timestep = jdata["ipip"]["teacher_md"]["timestep"]
-    if timestep < SHORT_TIMESTEP:
-        yield f"ipip.teacher_md.timestep: {timestep} fs; unlike model_devi_dt, it is in fs"
+    yield from _time_step_notes(jdata)
     if 0 < jdata["fp_task_max"] < jdata["fp_task_min"]:
         yield f"fp_task_min: {jdata['fp_task_min']} is more than fp_task_max, so that nothing will ever be labelled"
     if jdata.get("shuffle_poscar"):
@@ -77,6 +68,16 @@ def notes(jdata: dict[str, Any]) -> Iterator[str]:
             f"{opened[0]}: has open boundaries, but the teacher's MD those of the start structures; for open ones in "
             "both set model_devi_nopbc to true"
         )
+
+
+def _time_step_notes(jdata: dict[str, Any]) -> Iterator[str]:
+    jobs = [(f"model_devi_jobs[{number}].dt", job.get("dt", 0)) for number, job in enumerate(jdata["model_devi_jobs"])]
+    for key, timestep in [("model_devi_dt", jdata["model_devi_dt"]), *jobs]:
+        if timestep > LONG_TIMESTEP:
+            yield f"{key}: {timestep} ps is {1000 * timestep:g} fs; 0.001 is 1 fs"
+    timestep = jdata["ipip"]["teacher_md"]["timestep"]
+    if timestep < SHORT_TIMESTEP:
+        yield f"ipip.teacher_md.timestep: {timestep} fs; unlike model_devi_dt, it is in fs"
 
 
 def _check_job(jdata: dict[str, Any], job: dict[str, Any]) -> Iterator[str]:

@@ -26,20 +26,19 @@ import dpdata
 
 from ipip_dp import workdir
 from ipip_dp.data import systems
-from tests.benchmarks.mo_s_o import EXAMPLE
-from tests.benchmarks.mo_s_o.arms import BATCH, DPA4C
+from tests.benchmarks.mo_s_o.arms import BATCH, DPA4C, TUNED, fine_tuning, tuned_teacher, tuner
 from tests.benchmarks.mo_s_o.study import DPGEN, change, compared, take_part
 
 RUN_DATA = Path("data/train")  # where `ipip new` puts the training frames
 FIRST = Path("iter.000000")
-ARMS = ("pretrained", "from-nothing", "tuned")
-TAUGHT = ("00.ipip/seed", "00.ipip/pool")  # the teacher's MD, the same for all
-TUNED = "tuned.pth"
-# How ASE gets at a fine-tuned teacher, by the teacher's name.
-TUNED_TEACHERS = {
-    "chgnet": ("chgnet.model.dynamics:CHGNetCalculator.from_file", "path"),
-    "sevennet": ("sevenn.calculator:SevenNetCalculator", "model"),
+PRETRAIN = "00.ipip/pretrain"  # of one seed; the teacher's MD is the same for all
+# The steps that an arm can take over from a run before.
+SHARED = {
+    "pretrained": ("00.ipip/seed", "00.ipip/pool", PRETRAIN),
+    "from-nothing": (),
+    "tuned": ("00.ipip/seed",),
 }
+ARMS = tuple(SHARED)
 
 
 def start(root: Path, options: argparse.Namespace) -> Path:
@@ -58,17 +57,6 @@ def start(root: Path, options: argparse.Namespace) -> Path:
     return folder
 
 
-def tuner(options: argparse.Namespace) -> Path:
-    """The program that fine-tunes a teacher."""
-    return EXAMPLE.parent / f"fine_tune_{options.teacher}.py"
-
-
-def tuned_teacher(options: argparse.Namespace, model: Path) -> dict[str, Any]:
-    """The labeler of a fine-tuned teacher."""
-    calculator, keyword = TUNED_TEACHERS[options.teacher]
-    return {"type": "ase", "calculator": calculator, "kwargs": {keyword: str(model)}}
-
-
 def parameters(new: Path, options: argparse.Namespace, arm: str, seed: int) -> dict[str, Any]:
     """The param.json of one run."""
     param = json.loads((new / "param.json").read_text())
@@ -81,12 +69,7 @@ def parameters(new: Path, options: argparse.Namespace, arm: str, seed: int) -> d
     ipip["pretrain"]["numb_steps"] = options.pretrain
     training["numb_steps"] = options.finetune
     if arm == "tuned":
-        ipip["teacher_fine_tune"] = {
-            "command": f"python {tuner(options).name} ../data.extxyz {TUNED}",
-            "files": [tuner(options).name],
-            "results": [TUNED],
-            "teacher": tuned_teacher(options, Path(TUNED)),
-        }
+        ipip["teacher_fine_tune"] = fine_tuning(options.teacher)
     if arm == "from-nothing":  # from nothing, students learn better at the rate of pretraining
         training["numb_steps"] += options.pretrain
         param["default_training_param"]["learning_rate"] = ipip["pretrain"]["learning_rate"]
@@ -160,30 +143,27 @@ def main() -> None:
     print(*(f"{name} {importlib.metadata.version(name)}" for name in names), teacher, flush=True)
     rows = [{"arm": "teacher", "labels": 0, "seed": 0, **tested(root / "teacher", tests, teacher, type_map)}]
     print(rows[-1], flush=True)
-    taught: dict[str, Path] = {}
-    md: dict[str, Path] = {}
+    made: dict[str, Path] = {}  # steps, and the run that has done them
     for seed in options.seeds:
-        pretrained: dict[str, Path] = {}
+        made.pop(PRETRAIN, None)
         for number in options.labels:
             labels = root / "labels" / str(number)
             take_part(options.train, labels, number, type_map)
             for arm in options.arms:
                 folder = root / f"{arm}-{number}-seed{seed}"
-                shared = {"pretrained": {**taught, **pretrained}, "tuned": md}.get(arm, {})
-                programs = [tuner(options)] if arm == "tuned" else []
+                shared = {name: made[name] for name in SHARED[arm] if name in made}
+                programs = [tuner(options.teacher)] if arm == "tuned" else []
                 prepare(folder, new, labels, parameters(new, options, arm, seed), programs, shared)
                 found = {arm: run(folder, tests, type_map)}
                 if arm == "tuned":
                     model = folder / workdir.Iteration(0).teacher / "task" / TUNED
-                    found["tuned-teacher"] = tested(folder / "teacher", tests, tuned_teacher(options, model), type_map)
+                    found["tuned-teacher"] = tested(
+                        folder / "teacher", tests, tuned_teacher(options.teacher, model), type_map
+                    )
                 rows += [{"arm": name, "labels": number, "seed": seed, **errors} for name, errors in found.items()]
                 print(rows[-len(found) :], flush=True)
                 workdir.write_csv(root / "real_dft.csv", rows)
-                if arm == "pretrained":
-                    taught = dict.fromkeys(TAUGHT, folder)
-                    pretrained = {"00.ipip/pretrain": folder}
-                if arm != "from-nothing":
-                    md = {"00.ipip/seed": folder}
+                made.update(dict.fromkeys(SHARED[arm], folder))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ question (scratch, one round, IPIP) also at 60 and 500.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.mo_s_o import EXAMPLE
@@ -41,19 +42,35 @@ EXPLORED = {"fp_task_max": 43}  # frames a structure and round: the six of them 
 HOT = [500, 1000, 1500, 2000, 2500]  # K
 MANY = 450  # frames a structure and round: the six of them add 2,700 labels
 TUNED = "tuned.pth"
-TUNER = "fine_tune_chgnet.py"  # of examples
-FINE_TUNE = {
-    "command": f"python {TUNER} ../data.extxyz {TUNED}",
-    "files": [TUNER],
-    "results": [TUNED],
-    "teacher": {
-        "type": "ase",
-        "calculator": "chgnet.model.dynamics:CHGNetCalculator.from_file",
-        "kwargs": {"path": TUNED, "use_device": "cpu"},
-    },
+# How ASE gets at a fine-tuned teacher: calculator, the keyword of the file, others.
+TUNED_TEACHERS = {
+    "chgnet": ("chgnet.model.dynamics:CHGNetCalculator.from_file", "path", {"use_device": "cpu"}),
+    "sevennet": ("sevenn.calculator:SevenNetCalculator", "model", {}),
 }
 LEVEL10 = {"start_pref_e": 1, "start_pref_f": 10, "limit_pref_f": 10}  # the prefactor of energies is 1 at the end
 CURVE = (60, 240, 1000, ALL_LABELS)
+
+
+def tuner(teacher: str) -> Path:
+    """The program that fine-tunes a teacher."""
+    return EXAMPLE.parent / f"fine_tune_{teacher}.py"
+
+
+def tuned_teacher(teacher: str, model: Path) -> dict[str, Any]:
+    """The labeler that the file of a fine-tuned teacher makes."""
+    calculator, keyword, others = TUNED_TEACHERS[teacher]
+    return {"type": "ase", "calculator": calculator, "kwargs": {keyword: str(model), **others}}
+
+
+def fine_tuning(teacher: str) -> dict[str, Any]:
+    """The section ``ipip.teacher_fine_tune`` of a teacher."""
+    program = tuner(teacher).name
+    return {
+        "command": f"python {program} ../data.extxyz {TUNED}",
+        "files": [program],
+        "results": [TUNED],
+        "teacher": tuned_teacher(teacher, Path(TUNED)),
+    }
 
 
 @dataclass(frozen=True)
@@ -363,7 +380,7 @@ def _students(size: Size, labels: int) -> list[Arm]:
     return [
         Arm(f"dpa4c-equal-time-{labels}", "students", labels, {**DPA4C, **sixth}),
         Arm(f"dpa4c-{labels}", "students", labels, DPA4C),
-        Arm(f"tuned-teacher-{labels}", "tuned teacher", labels, {"ipip.teacher_fine_tune": FINE_TUNE}),
+        Arm(f"tuned-teacher-{labels}", "tuned teacher", labels, {"ipip.teacher_fine_tune": fine_tuning("chgnet")}),
         Arm(f"four-students-{labels}", "students", labels, {"numb_models": 4}),
         Arm(f"one-pretraining-four-students-{labels}", "students", labels, shared),
     ]

@@ -35,17 +35,17 @@ from ipip_dp.steps.context import Context
 from ipip_dp.steps.evaluate import errors as compare
 from tests.benchmarks.mo_s_o import EXAMPLE, TYPE_MAP, labeler, report
 from tests.benchmarks.mo_s_o.arms import (
-    FINE_TUNE,
     FINETUNE,
     PRETRAIN,
     SCHEDULE,
     SIZES,
     TRAIN_FRAMES,
     TUNED,
-    TUNER,
     Arm,
     Size,
     arms,
+    tuned_teacher,
+    tuner,
 )
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def prepare(root: Path, arm: Arm, size: Size) -> Path:
     for name in (arm.train, next(iter(arm.tests.values()))):
         workdir.link(root / "data" / name, temporary / name)
     workdir.link(EXAMPLE / "structures", temporary / "structures")
-    workdir.link(EXAMPLE.parent / TUNER, temporary / TUNER)
+    workdir.link(tuner("chgnet"), temporary / tuner("chgnet").name)
     if not arm.plain:
         first = temporary / workdir.Iteration(0).root
         (first / "00.ipip/seed").mkdir(parents=True)
@@ -234,7 +234,7 @@ def run(folder: Path, arm: Arm) -> None:
             evaluate(folder, train.parent.name, {"type": "dp", "models": models}, arm)
     tuned = folder / workdir.Iteration(0).teacher / "task" / TUNED
     if tuned.is_file():
-        teacher = {**FINE_TUNE["teacher"], "kwargs": {**FINE_TUNE["teacher"]["kwargs"], "path": str(tuned)}}
+        teacher = tuned_teacher("chgnet", tuned)
         evaluate(folder.with_name(TUNED_TEACHER.name), "iter.000000", teacher, TUNED_TEACHER)
     workdir.write_json(finished, {"seconds": round(seconds)})
 
